@@ -1,0 +1,1 @@
+//! mailmirror-e2e

@@ -1,0 +1,2 @@
+//! tellmail
+fn main() {}

@@ -1,0 +1,2 @@
+//! mailmirror-operator
+fn main() {}
