@@ -84,6 +84,8 @@ pub struct Wish {
     pub incarnation: Incarnation,
     /// Its store.
     pub store: StoreId,
+    /// The highest grant number that it knows: a grant counts once, so it may need another one.
+    pub seen: GrantNumber,
 }
 
 /// A master reports that its slave has everything and that it does not answer alone (rule A3).
@@ -151,19 +153,19 @@ impl Record {
         self.members.contains(&member)
     }
 
-    /// The set is written down as the holder alone, and the grant is numbered (rule A2). `Ok(None)`: this run has the
-    /// latest grant already.
+    /// The set is written down as the holder alone, and the grant is numbered (rule A2). `Ok(None)`: the latest grant
+    /// is for this run, which has not heard of it yet.
     ///
     /// # Errors
     /// Why it is not granted.
     pub fn grant(&self, wish: &Wish) -> Result<Option<Self>, RecordRefusal> {
-        let Wish { node, epoch, incarnation, store } = *wish;
+        let Wish { node, epoch, incarnation, store, seen } = *wish;
         self.check_holder(node, epoch, store)?;
         if self.policy != AckPolicy::Peer {
             return Err(RecordRefusal::Policy);
         }
         let alone = vec![Member { node, store }];
-        if self.granted_to == Some(incarnation) && self.members == alone {
+        if self.granted_to == Some(incarnation) && self.members == alone && seen < self.grant {
             return Ok(None);
         }
         Ok(Some(Self {
@@ -295,7 +297,7 @@ mod tests {
     }
 
     fn wish() -> Wish {
-        Wish { node: NodeId::Zero, epoch: Epoch(2), incarnation: Incarnation(5), store: M.store }
+        Wish { node: NodeId::Zero, epoch: Epoch(2), incarnation: Incarnation(5), store: M.store, seen: GrantNumber(0) }
     }
 
     fn ready(grant: u64) -> Ready {
@@ -313,7 +315,9 @@ mod tests {
         let pair = alone().expand(&ready(0)).unwrap().unwrap();
         let granted = pair.grant(&wish()).unwrap().unwrap();
         assert_eq!((granted.members.as_slice(), granted.grant), (&[M][..], GrantNumber(1)));
-        assert_eq!(granted.grant(&wish()), Ok(None), "the same run need not be granted twice");
+        assert_eq!(granted.grant(&wish()), Ok(None), "the grant is only late");
+        let used_up = Wish { seen: GrantNumber(1), ..wish() };
+        assert_eq!(granted.grant(&used_up).unwrap().unwrap().grant, GrantNumber(2), "a grant counts once");
         let after_restart = Wish { incarnation: Incarnation(6), ..wish() };
         assert_eq!(granted.grant(&after_restart).unwrap().unwrap().grant, GrantNumber(2));
     }
