@@ -1,0 +1,144 @@
+# Mailmirror: `make help` lists what can be done here.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+CARGO ?= cargo
+CLUSTER := e2e/cluster/cluster
+DENY = $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/mailmirror/tools/cargo-deny-$(shell sed -n 's/^DENY_VERSION=//p' .ci/deps)/bin/cargo-deny
+# What `test` and `demo` run on when no KUBECONFIG is given: the local cluster, with the image built here.
+STORY_ARGS ?=
+
+##@ See it
+
+.PHONY: demo demo-down pair
+demo: ## A local two-node Kubernetes, the image, the chart, and the story with real mail (KUBECONFIG=... IMAGE=... for another cluster)
+	e2e/story $(STORY_ARGS)
+
+demo-down: ## Remove the local cluster and all that `demo` made
+	$(CLUSTER) down
+
+pair: ## Two nodes as two processes on loopback: no Kubernetes, no root; Ctrl-C ends it
+	$(CARGO) build --locked -p mailserver -p mailmirror-e2e --bins
+	$(CARGO) run --quiet --locked -p mailmirror-e2e --bin pair
+
+##@ Prove it
+
+.PHONY: test check
+test: check test-process test-story ## Everything: check, the process tests, and the story on a real Kubernetes
+
+check: deps fmt-check clippy test-unit drift shellcheck deny ## The inner loop: format, lints, unit and model tests, generated files, licences
+
+.PHONY: fmt fmt-check clippy doc test-unit test-process test-story shellcheck deny drift bench
+fmt: ## Format the Rust code
+	$(CARGO) fmt --all
+
+fmt-check:
+	@echo "== format =="
+	$(CARGO) fmt --all --check
+
+clippy: ## Lints of the whole workspace, warnings are errors
+	@echo "== lints =="
+	$(CARGO) clippy --workspace --all-targets --locked --quiet -- -D warnings
+
+doc: ## The documentation of the crates, warnings are errors
+	@echo "== documentation =="
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps --locked --quiet --document-private-items
+
+test-unit: ## Unit and model tests
+	@echo "== unit and model tests =="
+	$(CARGO) test --workspace --exclude mailmirror-e2e --locked --quiet
+
+test-process: ## Two real mail servers, real sockets: killed, cut apart, compared
+	@echo "== process tests =="
+	$(CARGO) build --locked -p mailserver -p mailmirror-operator --bins --quiet
+	$(CARGO) test -p mailmirror-e2e --locked
+
+test-story: ## The story of `make demo` with its times asserted
+	@echo "== story on Kubernetes =="
+	e2e/story --assert $(STORY_ARGS)
+
+shellcheck:
+	@echo "== shell scripts =="
+	git grep -lzI -e '^#!.*bash' -e '^# shellcheck shell=bash' -- . ':!*.md' | xargs -0r shellcheck -x
+
+deny: ## Licences, banned crates, sources of all dependencies
+	@echo "== dependencies =="
+	$(DENY) --log-level error check bans licenses sources
+
+bench: ## Delivery rates and lag of the mail server, beside what the same disk can do
+	image/build --binaries
+	"$$(image/build --print-dir)/bench" $(BENCH_ARGS)
+
+##@ Make it
+
+.PHONY: deps image generate
+deps: ## Install what `check` needs (named first): a C compiler, shellcheck, rustfmt, clippy, cargo-deny
+	@.ci/deps
+
+image: ## The image as target/image/mailmirror.tar, built without a registry; its name in target/image/name
+	image/build
+
+generate: ## Write the generated files: crds/, the chart's CRD, deploy/
+	charts/generate
+
+drift:
+	@echo "== generated files =="
+	charts/generate --check
+
+##@ The local cluster (e2e/cluster)
+
+.PHONY: cluster-deps cluster-build cluster-up cluster-down cluster-status cluster-logs cluster-selftest
+cluster-deps: ## Install what the local cluster needs from Debian (named first)
+	$(CLUSTER) deps
+
+cluster-build: ## Compile the cluster's programs into the user's cache (10 minutes from nothing)
+	$(CLUSTER) build
+
+cluster-up: ## Bring the local cluster up
+	$(CLUSTER) up
+
+cluster-down: ## Take it down
+	$(CLUSTER) down
+
+cluster-status: ## What runs, and how it is
+	$(CLUSTER) status
+
+cluster-logs: ## The names of the logs; NAME=... shows one
+	$(CLUSTER) logs $(NAME)
+
+cluster-selftest: ## Prove that the local cluster does what the tests rely on
+	e2e/cluster/selftest
+
+##@ Other
+
+.PHONY: help
+help: ## This list
+	@awk 'BEGIN { FS = ":.*## " } \
+	  /^##@/ { printf "\n%s\n", substr($$0, 5) } \
+	  /^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+# --- The local cluster (e2e/cluster/README.md) --------------------------------------------------------------
+
+CLUSTER := e2e/cluster/cluster
+
+.PHONY: cluster-build cluster-up cluster-down cluster-status cluster-logs cluster-test
+
+cluster-build: ## compile the local cluster's programs into the user's cache (10 minutes, once)
+	$(CLUSTER) deps
+	$(CLUSTER) build
+
+cluster-up: ## bring up the local two-node Kubernetes, and say how to use it
+	$(CLUSTER) up
+
+cluster-down: ## stop and remove the local cluster
+	$(CLUSTER) down
+
+cluster-status: ## the local cluster's programs, nodes and pods
+	$(CLUSTER) status
+
+cluster-logs: ## names of the local cluster's logs; NAME=kubelet-n1 shows one
+	$(CLUSTER) logs $(NAME)
+
+cluster-test: ## the local cluster's own test (a minute)
+	e2e/cluster/selftest
