@@ -118,27 +118,3 @@ help: ## This list
 	@awk 'BEGIN { FS = ":.*## " } \
 	  /^##@/ { printf "\n%s\n", substr($$0, 5) } \
 	  /^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-# --- The local cluster (e2e/cluster/README.md) --------------------------------------------------------------
-
-CLUSTER := e2e/cluster/cluster
-
-.PHONY: cluster-build cluster-up cluster-down cluster-status cluster-logs cluster-test
-
-cluster-build: ## compile the local cluster's programs into the user's cache (10 minutes, once)
-	$(CLUSTER) deps
-	$(CLUSTER) build
-
-cluster-up: ## bring up the local two-node Kubernetes, and say how to use it
-	$(CLUSTER) up
-
-cluster-down: ## stop and remove the local cluster
-	$(CLUSTER) down
-
-cluster-status: ## the local cluster's programs, nodes and pods
-	$(CLUSTER) status
-
-cluster-logs: ## names of the local cluster's logs; NAME=kubelet-n1 shows one
-	$(CLUSTER) logs $(NAME)
-
-cluster-test: ## the local cluster's own test (a minute)
-	e2e/cluster/selftest

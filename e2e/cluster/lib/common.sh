@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034 # variables are used by other parts
 # Messages, waiting, and programs that run in the background and are known by process id and start time.
 
 # Sockets, process ids and runtime state: short-lived, and at one place, so that the cluster of an aborted

@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034 # variables are used by other parts
 # The control plane, in network namespace mm-cp: etcd, the three Kubernetes programs, CoreDNS, and a kube-proxy
 # through which this machine reaches Services.
 

@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034 # variables are used by other parts
 # Network: namespaces for the control plane (mm-cp) and for each node (mm-n1, mm-n2), joined by a bridge in
 # mm-cp; this machine hangs on the same bridge by a veth pair (mmhost), so that tests reach pods and Services.
 #
