@@ -4,10 +4,14 @@
 
 GRACE_DEFAULT=16s
 
-control_plane_up() {
+# The API server and its store; nothing waits for them here.
+api_up() {
   start cp etcd "$BIN/etcd" --data-dir "$STATE/etcd" --unsafe-no-fsync --log-level=warn
   api_server
-  await 60 "the API server's readiness" kube-apiserver kube get --raw=/readyz --request-timeout=2s
+}
+
+control_plane_up() {
+  await 60 "the API server's readiness" kube-apiserver curl --noproxy '*' -sf --max-time 2 --cacert "$PKI/ca.crt" "https://$CP:6443/readyz"
   kube apply -f "$HERE/manifests" >/dev/null
   controller_manager
   start cp kube-scheduler "$BIN/kube-scheduler" --kubeconfig="$PKI/scheduler.kubeconfig" --leader-elect=false --bind-address=127.0.0.1

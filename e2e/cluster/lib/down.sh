@@ -8,6 +8,7 @@ remove_cluster() {
   kill_programs "$(programs_started | grep -e '^kubelet' -e '^provisioner' || true)" # before pods, or they are started again
   kill_pods
   kill_programs "$(programs_started)"
+  kill_strays
   remove_stray_files
   remove_mounts
   network_down
@@ -22,7 +23,22 @@ kill_programs() {
   for name in $1; do poll 10 not_alive "$name" || true; done
 }
 
+kill_strays() { local pid; for pid in $(strays); do kill -KILL "$pid" 2>/dev/null || true; done; }
+
 not_alive() { ! alive "$1"; }
+
+# Process ids in the cluster's namespaces that are the cluster's but not on record (an `up` that was killed
+# between starting a program and writing its id down). Somebody's shell in there is not ours.
+strays() {
+  local namespace process arguments
+  for namespace in cp "${NODES[@]}"; do
+    [ -e "/run/netns/mm-$namespace" ] || continue
+    for process in $(ip netns pids "mm-$namespace" 2>/dev/null); do
+      arguments=$(tr '\0' ' ' 2>/dev/null <"/proc/$process/cmdline") || continue
+      case $arguments in *"$STATE/"* | *"$RUN/"* | "$BIN/"* | *"$HERE/cluster provisioner"*) echo "$process" ;; esac
+    done
+  done
+}
 
 # Process ids of containerd's shims that serve one of our sockets.
 shims() {
@@ -86,6 +102,7 @@ remove_folders() {
 leftovers() {
   local item
   for item in $(programs_started); do ! alive "$item" || echo "program $item"; done
+  for item in /run/netns/mm-cp /run/netns/mm-n?; do [ ! -e "$item" ] || ip netns pids "${item##*/}" | sed "s#^#process in $item: #"; done
   for item in $(shims); do echo "containerd shim, process $item"; done
   for item in $(pod_processes); do echo "process of a pod $item: $(tr '\0' ' ' 2>/dev/null <"/proc/$item/cmdline" || true)"; done
   for item in $(our_mounts); do echo "mount $item"; done

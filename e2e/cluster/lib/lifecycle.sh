@@ -59,6 +59,8 @@ bring_up() {
   echo "$GRACE" >"$RUN/grace"
   network_up
   make_pki
+  api_up
+  for node in "${NODES[@]}"; do node_runtime_up "$node"; done
   control_plane_up
   for node in "${NODES[@]}"; do node_up "$node"; done
   proxy cp n1

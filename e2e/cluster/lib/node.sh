@@ -4,17 +4,22 @@
 
 PAUSE_IMAGE=localhost/mailmirror-pause:1
 
-node_up() {
+# The runtime first: it needs no API server, so it comes up while that does.
+node_runtime_up() {
   local node=$1
   mkdir -p "$STATE/$node/cni" "$RUN/$node"
   cgroup_root "$node"
   containerd_config "$node" >"$STATE/$node/containerd.toml"
   cni_config "$node" >"$STATE/$node/cni/10-pods.conflist"
   echo "nameserver $CP" >"$STATE/$node/resolv.conf"
-  kubelet_config "$node" >"$STATE/$node/kubelet.yaml"
   start "$node" "containerd-$node" containerd --config "$STATE/$node/containerd.toml"
   await 30 "containerd of $node" "containerd-$node" on_containerd "$node" version
   on_containerd "$node" images import "$BIN/pause.tar" >/dev/null
+}
+
+node_up() {
+  local node=$1
+  kubelet_config "$node" >"$STATE/$node/kubelet.yaml"
   start "$node" "kubelet-$node" "$BIN/kubelet" --config="$STATE/$node/kubelet.yaml" --kubeconfig="$PKI/$node.kubeconfig" \
     --hostname-override="$node" --node-ip="$(node_address "$node")" --root-dir="$STATE/$node/kubelet"
   proxy "$node" "$node"
@@ -24,10 +29,12 @@ on_containerd() { local node=$1; shift; ctr --address "$RUN/$node/containerd.soc
 
 # Two kubelets on one machine must not manage each other's pods: each has its own cgroup below the root.
 cgroup_root() {
-  local hierarchy file
+  local hierarchy file controllers
   if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
-    for file in cpuset cpu io memory pids; do echo "+$file" >/sys/fs/cgroup/cgroup.subtree_control || return 1; done
     mkdir -p "/sys/fs/cgroup/mailmirror-$1"
+    # The kubelet wants below every controller that the machine has at the top.
+    read -ra controllers </sys/fs/cgroup/cgroup.controllers
+    for file in "${controllers[@]}"; do echo "+$file" >/sys/fs/cgroup/cgroup.subtree_control 2>/dev/null || true; done
     return
   fi
   for hierarchy in /sys/fs/cgroup/*/; do
