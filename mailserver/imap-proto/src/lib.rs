@@ -1,0 +1,30 @@
+//! Everything of IMAP that is pure: bytes in, values out, and back. No I/O, no clock, no runtime.
+//!
+//! ```text
+//! bytes ─▶ framing ─▶ parse ─▶ Command      (what the client asks)
+//!                              │
+//! bytes ◀─ response ◀──────────┘            (what the server answers)
+//!            ▲
+//!   message (ENVELOPE, BODYSTRUCTURE, sections) and search work on raw RFC 5322 bytes
+//! ```
+//!
+//! * [`framing`] cuts the stream into commands, with literals, under limits.
+//! * [`parse`] turns a command into a [`command::Command`], or into a
+//!   [`parse::ParseError`] that knows how to answer the client.
+//! * [`response`] writes what a server sends.
+//! * [`message`] reads messages the way IMAP shows them, byte for byte.
+//! * [`search`] evaluates a search program.
+//! * [`types`] holds the small values that the others share.
+//!
+//! Covered: RFC 3501 (`IMAP4rev1`), and of the extensions: RFC 2177 IDLE, 2342 NAMESPACE, 2971 ID,
+//! 3691 UNSELECT, 4315 UIDPLUS, 4466/4731 ESEARCH, 4959 SASL-IR, 5161 ENABLE, 5258 LIST-EXTENDED,
+//! 5530 response codes, 5819 LIST-STATUS, 6154 SPECIAL-USE, 6851 MOVE, 7162 CONDSTORE and QRESYNC,
+//! 7888 LITERAL+, 8438 STATUS=SIZE. Saved results (`$`, RFC 5182) are not offered and are refused.
+
+pub mod command;
+pub mod framing;
+pub mod message;
+pub mod parse;
+pub mod response;
+pub mod search;
+pub mod types;
