@@ -64,7 +64,8 @@ pub enum Change {
         mailbox: MailboxId,
         /// The new full name.
         name: String,
-        /// For INBOX only: the identities of the mailbox that takes its messages, and of those above the new name.
+        /// Those above the new name, which are left out where they are there, in order, the parents first. For INBOX
+        /// also, as the last one, the mailbox that takes its messages.
         created: Vec<NewMailbox>,
         /// For INBOX only: new identities of the messages that it holds.
         moved: Vec<MoveItem>,
