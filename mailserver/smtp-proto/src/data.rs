@@ -222,3 +222,28 @@ pub fn write_stuffed(message: &[u8], out: &mut Vec<u8>) {
     }
     out.extend_from_slice(b".\r\n");
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bound_that_is_crossed_first_is_named_however_the_reads_are_cut() {
+        let limits = DataLimits { message_max_bytes: 40, line_max_bytes: 30, discard_max_bytes: 1000 };
+        let table =
+            [("x".repeat(50), DataFault::LineTooLong), ("y\r\n".repeat(12) + &"x".repeat(50), DataFault::TooLarge)];
+        for (text, want) in table {
+            let wire = text + "\r\n.\r\n";
+            for chunk in [1, 7, wire.len()] {
+                let mut receiver = DataReceiver::new(limits);
+                let mut input = BytesMut::new();
+                let mut end = None;
+                for part in wire.as_bytes().chunks(chunk) {
+                    input.extend_from_slice(part);
+                    end = end.or(receiver.receive(&mut input));
+                }
+                assert_eq!(end, Some(DataEnd::Refused(want)), "chunks of {chunk}");
+            }
+        }
+    }
+}

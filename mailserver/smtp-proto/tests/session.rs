@@ -98,6 +98,7 @@ fn recipients_and_their_replies() {
     for (address, want) in [
         ("ann@a.example", "250 2.1.5 "),
         ("none@a.example", "550 5.1.1 "),
+        ("off@a.example", "550 5.2.1 "),
         ("full@a.example", "452 4.2.2 "),
         ("hold@a.example", "451 4.3.2 "),
         ("x@b.example", "550 5.7.1 "),
@@ -187,11 +188,13 @@ fn a_loop_is_cut() {
 #[test]
 fn outcomes_of_a_delivery() {
     let committed = || DeliveryOutcome::Committed { id: "7".into() };
-    let table: [(Vec<DeliveryOutcome>, &str); 8] = [
+    let table: [(Vec<DeliveryOutcome>, &str); 10] = [
         (vec![committed(), committed()], "250 2.0.0 "),
         (vec![committed(), DeliveryOutcome::NoSuchUser], "550 5.1.1 "),
         (vec![DeliveryOutcome::OverQuota, committed()], "452 4.2.2 "),
         (vec![committed(), DeliveryOutcome::DiskFull], "452 4.3.1 "),
+        (vec![DeliveryOutcome::Disabled, committed()], "550 5.2.1 "),
+        (vec![DeliveryOutcome::Disabled, DeliveryOutcome::TooLarge], "552 5.3.4 "),
         (vec![DeliveryOutcome::Unavailable, DeliveryOutcome::NoSuchUser], "451 4.3.2 "),
         (vec![DeliveryOutcome::Unknown, committed()], ""),
         (vec![committed()], ""),

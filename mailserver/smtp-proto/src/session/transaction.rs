@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use super::{Protocol, Security};
 use crate::address::{ForwardPath, ReversePath};
 use crate::command::{BodyKind, HeloName};
+use crate::data::DataFault;
 use crate::reply::Reply;
 use crate::trace::{Received, UnixSeconds, return_path_field};
 
@@ -100,6 +101,8 @@ pub enum RecipientOutcome {
     NoSuchUser,
     /// The domain is not ours and the client may not relay: `550 5.7.1`.
     RelayDenied,
+    /// The account takes no mail: `550 5.2.1`.
+    Disabled,
     /// The mailbox is full: `452 4.2.2`.
     OverQuota,
     /// Nothing can be taken now (no master, mirror hold): `451 4.3.2`.
@@ -112,6 +115,7 @@ impl RecipientOutcome {
         match self {
             Self::Accepted => Reply::new(250, (1, 5), "recipient ok"),
             Self::NoSuchUser => Reply::new(550, (1, 1), "no such user here"),
+            Self::Disabled => disabled(),
             Self::RelayDenied => Reply::new(550, (7, 1), "relaying denied"),
             Self::OverQuota => Reply::new(452, (2, 2), "mailbox is full"),
             Self::Unavailable => unavailable(),
@@ -129,6 +133,10 @@ pub enum DeliveryOutcome {
     },
     /// The user is gone since RCPT: `550 5.1.1`.
     NoSuchUser,
+    /// The account takes no mail: `550 5.2.1`.
+    Disabled,
+    /// Larger than any message may be once it has its trace fields: `552 5.3.4`.
+    TooLarge,
     /// The mailbox is full: `452 4.2.2`.
     OverQuota,
     /// The disk is full: `452 4.3.1`.
@@ -146,6 +154,8 @@ impl DeliveryOutcome {
         match self {
             Self::Committed { id } => Some(Reply::new(250, (0, 0), format!("message {id} is stored"))),
             Self::NoSuchUser => Some(Reply::new(550, (1, 1), "no such user here")),
+            Self::Disabled => Some(disabled()),
+            Self::TooLarge => Some(DataFault::TooLarge.reply()),
             Self::OverQuota => Some(Reply::new(452, (2, 2), "mailbox is full")),
             Self::DiskFull => Some(Reply::new(452, (3, 1), "server is out of disk space")),
             Self::Unavailable => Some(unavailable()),
@@ -160,12 +170,18 @@ impl DeliveryOutcome {
         match self {
             Self::Committed { .. } => 0,
             Self::NoSuchUser => 1,
-            Self::OverQuota => 2,
-            Self::DiskFull => 3,
-            Self::Unavailable => 4,
-            Self::Unknown => 5,
+            Self::Disabled => 2,
+            Self::TooLarge => 3,
+            Self::OverQuota => 4,
+            Self::DiskFull => 5,
+            Self::Unavailable => 6,
+            Self::Unknown => 7,
         }
     }
+}
+
+fn disabled() -> Reply {
+    Reply::new(550, (2, 1), "account takes no mail")
 }
 
 fn unavailable() -> Reply {

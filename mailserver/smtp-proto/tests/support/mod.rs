@@ -79,6 +79,7 @@ impl Drive {
                 Action::ResolveRecipient(query) => {
                     let outcome = match query.recipient.to_string().as_str() {
                         "<none@a.example>" => RecipientOutcome::NoSuchUser,
+                        "<off@a.example>" => RecipientOutcome::Disabled,
                         "<full@a.example>" => RecipientOutcome::OverQuota,
                         "<hold@a.example>" => RecipientOutcome::Unavailable,
                         other if other.ends_with("@b.example>") && query.user.is_none() => {
