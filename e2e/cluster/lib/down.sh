@@ -11,6 +11,7 @@ remove_cluster() {
   kill_strays
   remove_stray_files
   remove_mounts
+  FOREIGN=$(network_processes)
   network_down
   remove_cgroups
   remove_folders
@@ -27,28 +28,30 @@ kill_strays() { local pid; for pid in $(strays); do kill -KILL "$pid" 2>/dev/nul
 
 not_alive() { ! alive "$1"; }
 
+network_processes() {
+  local namespace
+  for namespace in cp "${NODES[@]}"; do [ ! -e "/run/netns/mm-$namespace" ] || ip netns pids "mm-$namespace"; done
+}
+
 # Process ids in the cluster's namespaces that are the cluster's but not on record (an `up` that was killed
 # between starting a program and writing its id down). Somebody's shell in there is not ours.
 strays() {
-  local namespace process arguments
-  for namespace in cp "${NODES[@]}"; do
-    [ -e "/run/netns/mm-$namespace" ] || continue
-    for process in $(ip netns pids "mm-$namespace" 2>/dev/null); do
-      arguments=$(tr '\0' ' ' 2>/dev/null <"/proc/$process/cmdline") || continue
-      case $arguments in *"$STATE/"* | *"$RUN/"* | "$BIN/"* | *"$HERE/cluster provisioner"*) echo "$process" ;; esac
-    done
+  local process
+  for process in $(network_processes); do
+    case $(command_line "$process") in *"$STATE/"* | *"$RUN/"* | "$BIN/"* | *"$HERE/cluster provisioner"*) echo "$process" ;; esac
   done
 }
 
 # Process ids of containerd's shims that serve one of our sockets.
 shims() {
-  local folder arguments
+  local folder
   for folder in /proc/[0-9]*; do
-    [ "$(readlink "$folder/exe" 2>/dev/null || true)" != "" ] || continue
-    arguments=$(tr '\0' ' ' <"$folder/cmdline" 2>/dev/null) || continue
-    [[ $arguments != *containerd-shim*" -address $RUN/"* ]] || echo "${folder#/proc/}"
+    [[ "$(command_line "${folder#/proc/}")" != *containerd-shim*" -address $RUN/"* ]] || echo "${folder#/proc/}"
   done
 }
+
+# The arguments of a process, with spaces between; nothing for one that is gone.
+command_line() { local words; { mapfile -d '' -t words <"/proc/$1/cmdline"; } 2>/dev/null && echo "${words[*]}"; }
 
 # Process ids in the nodes' cgroups: everything that runs in a pod, also what was exec'ed into it.
 pod_processes() {
@@ -102,9 +105,11 @@ remove_folders() {
 leftovers() {
   local item
   for item in $(programs_started); do ! alive "$item" || echo "program $item"; done
-  for item in /run/netns/mm-cp /run/netns/mm-n?; do [ ! -e "$item" ] || ip netns pids "${item##*/}" | sed "s#^#process in $item: #"; done
+  for item in ${FOREIGN:-}; do
+    ! started_at "$item" >/dev/null || echo "process $item, which somebody else started in the cluster's network: $(command_line "$item")"
+  done
   for item in $(shims); do echo "containerd shim, process $item"; done
-  for item in $(pod_processes); do echo "process of a pod $item: $(tr '\0' ' ' 2>/dev/null <"/proc/$item/cmdline" || true)"; done
+  for item in $(pod_processes); do echo "process of a pod $item: $(command_line "$item")"; done
   for item in $(our_mounts); do echo "mount $item"; done
   for item in /run/netns/mm-cp /run/netns/mm-n?; do [ ! -e "$item" ] || echo "network namespace $item"; done
   ! ip link show mmhost >/dev/null 2>&1 || echo "network interface mmhost"
