@@ -1,5 +1,8 @@
 //! The mail server: what clients and administrators speak with, above the mirroring engine.
 
 pub mod accounts;
+pub mod net;
+pub mod pop3;
 pub mod service;
 pub mod settings;
+pub mod smtp;
