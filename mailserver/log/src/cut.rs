@@ -87,7 +87,7 @@ pub(crate) fn finish(disk: &Disk) -> Result<bool, LogError> {
         Decision::Cut { segment, end } => {
             remove_segments(disk, |first| first > segment)?;
             disk.remove(&disk.index_path(segment))?;
-            let file = disk.open_to_write(&disk.segment_path(segment))?;
+            let file = LogFile::open_to_write(&disk.segment_path(segment))?;
             let size = file.length()?;
             cut_file(disk, &file, end.min(size), size)?;
             tracing::info!(segment = %SegmentId(segment), "the log was cut");
@@ -151,9 +151,10 @@ pub(crate) fn keep(
     keep_as: &Path,
     mut next: impl FnMut() -> Result<Vec<Entry<Bytes>>, LogError>,
 ) -> Result<(), LogError> {
-    let mut earlier = match std::fs::exists(keep_as).map_err(io_error("look at", keep_as))? {
-        true => Some(crate::read_entries_file(keep_as)?),
-        false => None,
+    let mut earlier = if std::fs::exists(keep_as).map_err(io_error("look at", keep_as))? {
+        Some(crate::read_entries_file(keep_as)?)
+    } else {
+        None
     };
     let temporary = temporary_name(keep_as);
     let file = disk.create(&temporary)?;

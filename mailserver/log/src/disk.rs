@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 /// A change that is about to be made. Paths are full.
 #[derive(Debug)]
+#[cfg_attr(not(test), expect(dead_code, reason = "only the hooks of tests look into it"))]
 pub(crate) enum Step<'a> {
     Create(&'a Path),
     Reserve(&'a Path, u64),
@@ -67,11 +68,6 @@ impl Disk {
             OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)
         };
         Ok(LogFile { file: create().map_err(io_error("create", path))?, path: path.to_owned() })
-    }
-
-    pub fn open_to_write(&self, path: &Path) -> Result<LogFile, LogError> {
-        let file = OpenOptions::new().read(true).write(true).open(path).map_err(io_error("open", path))?;
-        Ok(LogFile { file, path: path.to_owned() })
     }
 
     /// Takes space for the whole file, up to `length` bytes, which read as zeros where nothing was written.
@@ -178,6 +174,11 @@ pub(crate) fn temporary_name(path: &Path) -> PathBuf {
 }
 
 impl LogFile {
+    pub fn open_to_write(path: &Path) -> Result<Self, LogError> {
+        let file = OpenOptions::new().read(true).write(true).open(path).map_err(io_error("open", path))?;
+        Ok(Self { file, path: path.to_owned() })
+    }
+
     pub fn length(&self) -> Result<u64, LogError> {
         Ok(self.file.metadata().map_err(io_error("look at", &self.path))?.len())
     }

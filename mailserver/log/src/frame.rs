@@ -16,12 +16,18 @@ use crate::Tail;
 use mailmirror_model::ids::{ChainHash, Epoch, Hlc, Position, Seq};
 use std::hash::{BuildHasher, RandomState};
 
+/// Length of the head of a segment in memory.
+pub(crate) const HEAD_LENGTH: usize = 128;
+/// Length of a frame in memory.
+pub(crate) const FRAME_LENGTH: usize = 24;
 /// Bytes of the head of a segment.
-pub(crate) const HEAD_BYTES: u64 = 128;
+pub(crate) const HEAD_BYTES: u64 = HEAD_LENGTH as u64;
 /// Bytes of the frame before each entry.
-pub(crate) const FRAME_BYTES: u64 = 24;
+pub(crate) const FRAME_BYTES: u64 = FRAME_LENGTH as u64;
+/// Frames begin at multiples of this, in memory too.
+pub(crate) const ALIGN_LENGTH: usize = 8;
 /// Frames begin at multiples of this.
-pub(crate) const ALIGN_BYTES: u64 = 8;
+pub(crate) const ALIGN_BYTES: u64 = ALIGN_LENGTH as u64;
 
 const MAGIC: [u8; 8] = *b"MMSEGMT\n";
 const FORMAT: u32 = 1;
@@ -59,7 +65,7 @@ impl SegmentHead {
     }
 
     pub fn write(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(128);
+        let mut bytes = Vec::with_capacity(HEAD_LENGTH);
         bytes.extend_from_slice(&MAGIC);
         bytes.extend_from_slice(&FORMAT.to_le_bytes());
         bytes.extend_from_slice(&[0; 4]);
@@ -143,12 +149,12 @@ pub(crate) struct Frame {
 }
 
 impl Frame {
-    pub fn write(&self, key: &FrameKey, at: u64) -> [u8; 24] {
+    pub fn write(&self, key: &FrameKey, at: u64) -> [u8; FRAME_LENGTH] {
         let mut covered = [0; 16];
         covered[..8].copy_from_slice(&self.seq.0.to_le_bytes());
         covered[8..12].copy_from_slice(&self.unflushed.to_le_bytes());
         covered[12..].copy_from_slice(&self.length.to_le_bytes());
-        let mut bytes = [0; 24];
+        let mut bytes = [0; FRAME_LENGTH];
         bytes[..8].copy_from_slice(&key.check(at, &covered));
         bytes[8..].copy_from_slice(&covered);
         bytes
@@ -157,13 +163,13 @@ impl Frame {
     /// `None` when no frame that was written to byte `at` of this segment begins there.
     pub fn read(key: &FrameKey, at: u64, bytes: &[u8]) -> Option<Self> {
         let frame = Self::unchecked(bytes)?;
-        let covered: &[u8; 16] = bytes.get(8..24)?.try_into().ok()?;
+        let covered: &[u8; 16] = bytes.get(8..FRAME_LENGTH)?.try_into().ok()?;
         (bytes[..8] == key.check(at, covered)).then_some(frame)
     }
 
     /// What a frame would say here; to be refused cheaply before its check is computed.
     pub fn unchecked(bytes: &[u8]) -> Option<Self> {
-        let bytes = bytes.get(..24)?;
+        let bytes = bytes.get(..FRAME_LENGTH)?;
         Some(Self { seq: Seq(u64_at(bytes, 8)), unflushed: u32_at(bytes, 16), length: u32_at(bytes, 20) })
     }
 

@@ -1,6 +1,6 @@
 //! Reading: from memory where the entry is recent, else from its segment, without a lock.
 
-use crate::frame::{FRAME_BYTES, Frame, framed_bytes};
+use crate::frame::{FRAME_BYTES, FRAME_LENGTH, Frame, framed_bytes};
 use crate::state::{Shared, State, lock};
 use crate::{Location, Log, LogError, SegmentId, scan};
 use bytes::Bytes;
@@ -189,7 +189,7 @@ fn read_run(
     let mut seq = from.next();
     while seq < end {
         let Some(frame) = Frame::read(&segment.key, at, chunk.get(offset..).unwrap_or_default()) else { break };
-        let begin = offset + FRAME_BYTES as usize;
+        let begin = offset + FRAME_LENGTH;
         let length = frame.length as usize;
         if frame.seq != seq || length > left || begin + length > chunk.len() {
             break;

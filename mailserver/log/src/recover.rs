@@ -99,7 +99,7 @@ pub(crate) fn recover_segments(disk: &Disk) -> Result<Found, LogError> {
 }
 
 fn read_last(disk: &Disk, last: Seq, found: &mut Found) -> Result<(), LogError> {
-    let file = disk.open_to_write(&disk.segment_path(last))?;
+    let file = LogFile::open_to_write(&disk.segment_path(last))?;
     let head = scan::read_head(&file, SegmentId(last))?;
     // What only the page cache holds must not be taken for flushed: flush it, then read what the disk gives back.
     disk.sync_all(&file)?;
@@ -121,7 +121,7 @@ fn read_last(disk: &Disk, last: Seq, found: &mut Found) -> Result<(), LogError> 
 fn adopt(disk: &Disk, paths: Vec<PathBuf>, reserve_bytes: u64) -> Result<Vec<(LogFile, u64)>, LogError> {
     let mut reserves = Vec::new();
     for path in paths {
-        let file = disk.open_to_write(&path)?;
+        let file = LogFile::open_to_write(&path)?;
         let length = file.length()?;
         if length >= reserve_bytes {
             reserves.push((file, length));

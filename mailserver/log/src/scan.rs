@@ -2,7 +2,10 @@
 
 use crate::disk::LogFile;
 use crate::error::io_error;
-use crate::frame::{ALIGN_BYTES, FRAME_BYTES, Frame, FrameKey, HEAD_BYTES, HeadError, SegmentHead, framed_bytes};
+use crate::frame::{
+    ALIGN_BYTES, ALIGN_LENGTH, FRAME_BYTES, FRAME_LENGTH, Frame, FrameKey, HEAD_BYTES, HEAD_LENGTH, HeadError,
+    SegmentHead, framed_bytes,
+};
 use crate::{LogError, SegmentId, Tail};
 use bytes::Bytes;
 use mailmirror_model::entry::{ENTRY_MAX_BYTES, Entry, EntryError};
@@ -47,7 +50,7 @@ impl<'a> Window<'a> {
 
 /// The head of a segment's file.
 pub(crate) fn read_head(file: &LogFile, segment: SegmentId) -> Result<SegmentHead, LogError> {
-    let mut bytes = [0; HEAD_BYTES as usize];
+    let mut bytes = [0; HEAD_LENGTH];
     if file.length()? >= HEAD_BYTES {
         file.file.read_exact_at(&mut bytes, 0).map_err(io_error("read", &file.path))?;
     }
@@ -84,7 +87,7 @@ pub(crate) fn scan_last(file: &LogFile, head: &SegmentHead) -> Result<Scanned, L
     let mut closed_here = false;
     let what = loop {
         let expected = scanned.tail.position.seq.next();
-        let Some(bytes) = window.get(scanned.end, FRAME_BYTES as usize)? else { break "the segment ends" };
+        let Some(bytes) = window.get(scanned.end, FRAME_LENGTH)? else { break "the segment ends" };
         let Some(frame) = Frame::read(&key, scanned.end, bytes) else { break "no entry starts there" };
         if frame.seq != expected {
             break "another entry is in its place";
@@ -152,8 +155,7 @@ fn examine_rest(window: &mut Window<'_>, key: &FrameKey, from: u64, missing: Seq
 }
 
 fn claims_flushed(key: &FrameKey, start: u64, bytes: &[u8], missing: Seq) -> bool {
-    let step = ALIGN_BYTES as usize;
-    (0..bytes.len()).step_by(step).any(|from| {
+    (0..bytes.len()).step_by(ALIGN_LENGTH).any(|from| {
         let candidate = &bytes[from..];
         Frame::unchecked(candidate).is_some_and(|frame| plausible(frame, missing) && frame.flushed() >= missing)
             && Frame::read(key, start + from as u64, candidate).is_some()
@@ -174,7 +176,7 @@ pub(crate) fn find_frames(file: &LogFile, head: &SegmentHead, count: usize) -> R
     let mut frames = vec![0; count];
     let mut at = HEAD_BYTES;
     let mut lost = false;
-    while let Some(bytes) = window.get(at, FRAME_BYTES as usize)? {
+    while let Some(bytes) = window.get(at, FRAME_LENGTH)? {
         let found = Frame::unchecked(bytes)
             .filter(|frame| plausible(*frame, first))
             .and_then(|_| Frame::read(&key, at, bytes))
@@ -236,7 +238,7 @@ pub(crate) fn check_entry(bytes: Bytes, segment: SegmentId, seq: Seq, at: u64) -
 
 /// The frame at a place; `None` when there is none.
 pub(crate) fn read_frame(file: &LogFile, key: &FrameKey, at: u64) -> Result<Option<Frame>, LogError> {
-    let mut bytes = [0; FRAME_BYTES as usize];
+    let mut bytes = [0; FRAME_LENGTH];
     match file.file.read_exact_at(&mut bytes, at) {
         Ok(()) => Ok(Frame::read(key, at, &bytes).filter(|frame| frame.length > 0)),
         Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(None),

@@ -1,6 +1,7 @@
 //! The maintenance thread: takes space ahead of need, trims full segments and writes their indexes.
 
 use crate::LogError;
+use crate::disk::LogFile;
 use crate::error::io_error;
 use crate::index;
 use crate::state::{Mode, Reserve, Seal, Shared, State, lock};
@@ -142,7 +143,7 @@ fn trim(shared: &Shared, seal: &Seal) -> Result<(), LogError> {
 
 fn set_length(shared: &Shared, segment: Seq, end: u64) -> Result<(), LogError> {
     let disk = &shared.disk;
-    let file = disk.open_to_write(&disk.segment_path(segment))?;
+    let file = LogFile::open_to_write(&disk.segment_path(segment))?;
     let before = file.length()?;
     if before > end {
         disk.set_length(&file, end)?;
