@@ -2,12 +2,12 @@
 #
 # From source, with a registry at hand (both kinds of base work, the programs are static):
 #     docker build .
-#     docker build --build-arg BASE=gcr.io/distroless/static-debian12 .
+#     docker build --build-arg BASE=debian:bookworm-slim .
 #
 # From programs that are already built, without any registry; this is what image/build does:
 #     docker build --target ready --build-arg BINARIES=target/image/bin .
 ARG BASE=scratch
-ARG RUST=docker.io/library/rust:1.95-bookworm
+ARG RUST=rust:1.95-bookworm
 
 # What both ways share. A number as user, so that Kubernetes can see that it is not root.
 FROM ${BASE} AS runtime

@@ -28,7 +28,7 @@ pair: ## Two nodes as two processes on loopback: no Kubernetes, no root; Ctrl-C 
 .PHONY: test check
 test: check test-process ## Everything: check and the process tests
 
-check: deps fmt-check clippy test-unit shellcheck deny ## The inner loop: format, lints, unit and model tests, shell scripts, licences
+check: deps fmt-check clippy test-unit drift shellcheck deny ## The inner loop: format, lints, unit and model tests, generated files, shell scripts, licences
 
 .PHONY: fmt fmt-check clippy doc test-unit test-process test-story shellcheck deny drift bench
 fmt: ## Format the Rust code
