@@ -137,3 +137,5 @@ fn command_name(cursor: &mut Cursor<'_>) -> Result<String> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_messages;

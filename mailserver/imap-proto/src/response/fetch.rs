@@ -255,17 +255,11 @@ fn put_extension(
         None => buf.extend_from_slice(b"NIL"),
     }
     sp(buf);
-    match languages {
-        [] => buf.extend_from_slice(b"NIL"),
-        [one] => put_string(buf, one),
-        many => {
-            for (index, language) in many.iter().enumerate() {
-                buf.extend_from_slice(if index > 0 { b" " } else { b"(" });
-                put_string(buf, language);
-            }
-            buf.extend_from_slice(b")");
-        }
+    for (index, language) in languages.iter().enumerate() {
+        buf.extend_from_slice(if index > 0 { b" " } else { b"(" });
+        put_string(buf, language);
     }
+    buf.extend_from_slice(if languages.is_empty() { b"NIL" } else { b")" });
     sp(buf);
     put_nstring(buf, location);
 }

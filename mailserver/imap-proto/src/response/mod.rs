@@ -18,6 +18,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
 
 use crate::command::{EnableCapability, SearchReturn, StatusItem};
+use crate::parse::ParseError;
 use crate::types::{DELIMITER, Flag, MailboxName, ModSeq, NumberSet, SpecialUse, Tag};
 use text::{number_set, put_mailbox, put_nstring, put_string, put_text};
 
@@ -107,6 +108,26 @@ impl ResponseBuffer {
     pub fn bye(&mut self, code: Option<&Code<'_>>, text: &str) {
         self.put("*");
         self.status_line("BYE", code, text);
+    }
+
+    /// The answer to a command that was not understood: under its tag where that is known.
+    pub fn parse_error(&mut self, error: &ParseError) {
+        let (status, code) = error.problem.answer();
+        self.completion(error.tag.as_ref(), status, code.as_ref(), &error.to_string());
+    }
+
+    /// The answer to a literal that is too large and was not sent ([`crate::framing::FrameEvent::Refused`]).
+    pub fn refused(&mut self, tag: Option<&Tag>, limit_bytes: u64) {
+        let text = format!("literal is larger than the {limit_bytes} bytes allowed");
+        self.completion(tag, Status::No, Some(&Code::TooBig), &text);
+    }
+
+    /// Without a tag there is no command to complete: it is an error of the protocol (`* BAD`).
+    fn completion(&mut self, tag: Option<&Tag>, status: Status, code: Option<&Code<'_>>, text: &str) {
+        match tag {
+            Some(tag) => self.tagged(tag, status, code, text),
+            None => self.untagged(Status::Bad, code, text),
+        }
     }
 
     fn status_line(&mut self, status: &str, code: Option<&Code<'_>>, text: &str) {

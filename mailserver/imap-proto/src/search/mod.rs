@@ -156,3 +156,6 @@ impl SearchText {
         &self.0
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 use super::number_set::NumberSet;
 
 /// One end of a range.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Endpoint {
     /// A number.
     Number(NonZeroU32),
@@ -14,8 +14,8 @@ pub enum Endpoint {
     Last,
 }
 
-/// A sequence set of RFC 3501: not empty, in the order of the client. What it means depends on the mailbox:
-/// see [`Self::resolve`].
+/// A sequence set of RFC 3501: not empty, in the order of the client, `*` and the larger number at the end of a range
+/// (`4:2` is `2:4`). What it means depends on the mailbox: see [`Self::resolve`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SequenceSet {
     ranges: Vec<(Endpoint, Endpoint)>,
@@ -58,7 +58,7 @@ impl SequenceSet {
             if ends.next().is_some() {
                 return Err(SequenceSetError::Form);
             }
-            ranges.push((start, end));
+            ranges.push((start.min(end), start.max(end)));
         }
         Ok(Self { ranges })
     }
@@ -185,7 +185,13 @@ mod tests {
             ("4294967295", Some(1), "4294967295"),
         ] {
             assert_eq!(set(text).resolve(last).to_string(), expected, "{text} {last:?}");
-            assert_eq!(set(text).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn writes_what_it_read() {
+        for (text, written) in [("1,3:4,*,7:*", "1,3:4,*,7:*"), ("4:2,*:5,3:3", "2:4,5:*,3")] {
+            assert_eq!(set(text).to_string(), written);
         }
     }
 
