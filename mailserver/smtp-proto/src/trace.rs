@@ -60,8 +60,8 @@ pub struct Received<'a> {
     pub authenticated: bool,
     /// The identity of this reception, without white space; shown in the reply too.
     pub id: &'a str,
-    /// The recipients. They are shown only when there is one: the others must not learn of it.
-    pub recipients: &'a [ForwardPath],
+    /// The recipient, when it is the only one: others must not learn of each other.
+    pub sole_recipient: Option<&'a ForwardPath>,
     /// When the message was received.
     pub at: UnixSeconds,
 }
@@ -86,7 +86,7 @@ impl Received<'_> {
         // Writing to a String cannot fail.
         let _ = write_literal(&mut field, self.peer);
         let _ = write!(field, ")\r\n\tby {} with {} id {}", self.host, self.with(), self.id);
-        if let [only] = self.recipients {
+        if let Some(only) = self.sole_recipient {
             let _ = write!(field, "\r\n\tfor {only}");
         }
         let _ = write!(field, ";\r\n\t{}\r\n", self.at.to_rfc5322());
@@ -140,7 +140,7 @@ mod tests {
             security: Security::Tls,
             authenticated: true,
             id: "1f",
-            recipients: std::slice::from_ref(&ann),
+            sole_recipient: Some(&ann),
             at: UnixSeconds(0),
         };
         assert_eq!(
@@ -148,8 +148,7 @@ mod tests {
             "Received: from client.example ([IPv6:2001:db8::1])\r\n\tby mx.a.example with ESMTPSA id 1f\
              \r\n\tfor <ann@a.example>;\r\n\tThu, 1 Jan 1970 00:00:00 +0000\r\n"
         );
-        let two = [ann.clone(), ForwardPath::Postmaster];
-        received.recipients = &two;
+        received.sole_recipient = None;
         assert!(!received.to_field().contains("for <"));
         received.security = Security::Plain;
         received.authenticated = false;

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use mailmirror_smtp_proto::pop3::command::{Command, CommandError, parse};
 use mailmirror_smtp_proto::pop3::session::{
     Action, Event, FetchOutcome, Listed, LoginOutcome, RemoveOutcome, Session, SessionConfig, Uidl,
@@ -63,7 +64,7 @@ impl Drive {
                 }),
                 Action::Fetch(_) if self.fetch_unavailable => Event::Fetched(FetchOutcome::Unavailable),
                 Action::Fetch(2) => Event::Fetched(FetchOutcome::Gone),
-                Action::Fetch(index) => Event::Fetched(FetchOutcome::Message(MESSAGES[index].to_vec())),
+                Action::Fetch(index) => Event::Fetched(FetchOutcome::Message(Bytes::from_static(MESSAGES[index]))),
                 Action::Remove(indexes) => {
                     self.removed = indexes;
                     Event::Removed(self.remove_outcome)

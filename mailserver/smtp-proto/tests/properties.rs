@@ -9,7 +9,7 @@ use mailmirror_smtp_proto::Address;
 use mailmirror_smtp_proto::command;
 use mailmirror_smtp_proto::data::{DataEnd, DataLimits, DataReceiver, write_stuffed};
 use mailmirror_smtp_proto::pop3;
-use mailmirror_smtp_proto::session::{AuthOffer, Protocol};
+use mailmirror_smtp_proto::session::Protocol;
 use proptest::prelude::*;
 use support::{Drive, config};
 
@@ -81,7 +81,7 @@ fn converse(octets: &[u8], cuts: &[usize], protocol: Protocol) -> (String, usize
     config.limits.data = LIMITS;
     // What follows STARTTLS in the same read is dropped, so the cut of the reads does matter for it.
     config.tls = mailmirror_smtp_proto::session::TlsOffer::None;
-    config.auth = AuthOffer::AlsoPlain;
+    config.plaintext_login = true;
     let mut drive = Drive::new(config);
     let mut output = String::new();
     let mut rest = octets;

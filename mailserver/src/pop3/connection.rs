@@ -8,6 +8,7 @@ use mailmirror_smtp_proto::pop3::session::{
 };
 use mailmirror_smtp_proto::session::Security;
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{Credentials, Entry, Login, Maildrop as _, MaildropDoor, Port};
@@ -34,7 +35,8 @@ pub(super) async fn serve<D: MaildropDoor>(
         Entry::ImplicitTls => Security::Tls,
     };
     let session = Session::new(Arc::clone(&port.session), security);
-    let client = Client { port, peer, connection, session, maildrop: None, shutdown };
+    let login_deadline = Instant::now() + port.config.login_timeout;
+    let client = Client { port, peer, connection, session, maildrop: None, login_deadline, shutdown };
     match client.run().await {
         Ok(()) => tracing::debug!(%peer, "connection ended"),
         Err(error) => tracing::debug!(%peer, %error, "connection broke"),
@@ -47,6 +49,7 @@ struct Client<D: MaildropDoor> {
     connection: Connection,
     session: Session,
     maildrop: Option<D::Maildrop>,
+    login_deadline: Instant,
     shutdown: CancellationToken,
 }
 
@@ -110,12 +113,12 @@ impl<D: MaildropDoor> Client<D> {
 
     /// Reads once and feeds the session; false when the client has gone.
     async fn wait_for_input(&mut self) -> Result<bool, Broken> {
-        let config = &self.port.config;
-        let patience = if self.maildrop.is_some() { config.idle_timeout } else { config.login_timeout };
+        let idle_deadline = Instant::now() + self.port.config.idle_timeout;
+        let deadline = if self.maildrop.is_some() { idle_deadline } else { idle_deadline.min(self.login_deadline) };
         tokio::select! {
             biased;
             () = self.shutdown.cancelled() => self.session.on(Event::Shutdown)?,
-            read = tokio::time::timeout(patience, self.connection.read()) => match read {
+            read = tokio::time::timeout_at(deadline, self.connection.read()) => match read {
                 Err(_) => self.session.on(Event::IdleTimeout)?,
                 Ok(octets) => {
                     let octets = octets?;

@@ -4,6 +4,9 @@
 //! messages stays the same for the session whatever happens to the mailbox meanwhile.
 
 mod connection;
+mod service_door;
+#[cfg(test)]
+mod service_door_tests;
 #[cfg(test)]
 mod tests;
 
@@ -18,7 +21,9 @@ use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
+pub use self::service_door::{OpenMaildrop, ServiceDoor};
 use crate::net::{Gate, Timeouts, accept_loop};
+use crate::settings::Settings;
 
 /// What a client is told when there are too many connections.
 const TOO_MANY: &[u8] = b"-ERR [SYS/TEMP] too many connections; try again later\r\n";
@@ -70,7 +75,7 @@ pub struct PortConfig {
     pub entry: Entry,
     /// How long a client may be silent (RFC 1939 section 3: at least 10 minutes).
     pub idle_timeout: Duration,
-    /// How long a client may be silent before it has logged in.
+    /// How long a client may take to log in, from its connection on.
     pub login_timeout: Duration,
     /// Bounds on handshake and writing.
     pub timeouts: Timeouts,
@@ -79,6 +84,18 @@ pub struct PortConfig {
 }
 
 impl PortConfig {
+    /// A port as the settings ask for it; TLS from the start on those of `g_pops_listen`.
+    pub fn from_settings(settings: &Settings, entry: Entry) -> Self {
+        let mut session = SessionConfig::new(settings.server_name.clone());
+        session.plaintext_login = settings.limits.plaintext_login;
+        Self {
+            idle_timeout: settings.limits.pop_idle_timeout,
+            login_timeout: settings.limits.login_timeout,
+            drain_timeout: settings.shutdown_grace,
+            ..Self::new(session, entry)
+        }
+    }
+
     /// A port with the usual bounds.
     pub fn new(session: SessionConfig, entry: Entry) -> Self {
         Self {

@@ -56,7 +56,7 @@ impl Maildrop for Opened {
             return FetchOutcome::Unavailable;
         }
         match self.door.messages.lock().unwrap()[index].clone() {
-            Some(message) => FetchOutcome::Message(message),
+            Some(message) => FetchOutcome::Message(message.into()),
             None => FetchOutcome::Gone,
         }
     }
@@ -92,7 +92,7 @@ async fn start(change: impl FnOnce(&mut PortConfig)) -> Running {
     *memory.messages.lock().unwrap() =
         vec![Some(b"Subject: 1\r\n\r\n.one\r\n".to_vec()), Some(b"Subject: 2\r\n\r\ntwo\r\n".to_vec())];
     let mut session = SessionConfig::new("localhost");
-    session.plain_auth = true;
+    session.plaintext_login = true;
     let mut config = PortConfig::new(session, Entry::Plain);
     change(&mut config);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -158,7 +158,7 @@ async fn the_lock_is_held_for_the_session_and_no_longer() {
 
 #[tokio::test]
 async fn stls_and_implicit_tls() {
-    let server = start(|config| config.session.plain_auth = false).await;
+    let server = start(|config| config.session.plaintext_login = false).await;
     let mut client = server.connect().await;
     client.reply().await.unwrap();
     assert!(client.ask("USER ann\r\n").await.starts_with("-ERR [AUTH]"));

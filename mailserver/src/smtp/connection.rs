@@ -110,14 +110,15 @@ impl<D: MailDoor> Client<D> {
     async fn deliver(&mut self, transaction: Transaction, door: &D) -> Result<Vec<DeliveryOutcome>, ConnectionError> {
         let Transaction { envelope, body } = transaction;
         let id = self.port.commons.ids.next();
-        let mut message = envelope.trace_fields(&self.port.session.hostname, &id, now()).into_bytes();
+        let received_at = now();
+        let mut message = envelope.trace_fields(&self.port.session.hostname, &id, received_at).into_bytes();
         message.reserve_exact(body.len());
         message.extend_from_slice(&body);
         drop(body);
         // The message counts for as long as it is in memory; it was let in, so it is not refused here.
         self.share.set(message.len());
         let (from, recipients, bytes) = (envelope.reverse_path.clone(), envelope.recipients.len(), message.len());
-        let delivery = Delivery { id: id.clone(), envelope, message: Bytes::from(message) };
+        let delivery = Delivery { id: id.clone(), envelope, received_at, message: Bytes::from(message) };
         // What the client is told depends on the delivery alone: a client that does not read its
         // earlier replies must not end it.
         let outcomes = door.deliver(delivery).await;

@@ -6,6 +6,10 @@
 //! a reply (MIRROR.md N6).
 
 mod connection;
+mod service_door;
+#[cfg(test)]
+mod service_door_tests;
+mod settings;
 #[cfg(test)]
 mod tests;
 
@@ -17,14 +21,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 pub use mailmirror_smtp_proto::session::{
-    AuthOffer, AuthOutcome, DeliveryOutcome, Envelope, Limits, Protocol, RecipientOutcome, RecipientQuery, Security,
-    SessionConfig, TlsOffer,
+    AuthOffer, AuthOutcome, DeliveryOutcome, Envelope, Limits, Protocol, Recipient, RecipientKey, RecipientOutcome,
+    RecipientQuery, Security, SessionConfig, TlsOffer,
 };
+pub use mailmirror_smtp_proto::trace::UnixSeconds;
 pub use mailmirror_smtp_proto::{Address, Credentials, ForwardPath, ReversePath};
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
+pub use self::service_door::ServiceDoor;
+pub use self::settings::{PortKind, port_config};
 use crate::net::{Gate, Room, Timeouts, accept_loop};
 
 /// What a client is told when there are too many connections. RFC 5321 section 3.1 allows no other code.
@@ -56,6 +63,8 @@ pub struct Delivery {
     pub id: String,
     /// Sender, recipients and where it came from.
     pub envelope: Envelope,
+    /// When it was received, as in its `Received` field.
+    pub received_at: UnixSeconds,
     /// The message with `Return-Path` and `Received` in front.
     pub message: Bytes,
 }

@@ -33,7 +33,8 @@ impl MailDoor for Memory {
         tokio::task::yield_now().await;
         match query.recipient {
             ForwardPath::Address(address) if address.local() == "none" => RecipientOutcome::NoSuchUser,
-            _ => RecipientOutcome::Accepted,
+            ForwardPath::Address(address) if address.local() == "b" => RecipientOutcome::Accepted(RecipientKey(2)),
+            _ => RecipientOutcome::Accepted(RecipientKey(1)),
         }
     }
 
@@ -65,7 +66,8 @@ fn session(protocol: Protocol) -> SessionConfig {
         hostname: "localhost".to_owned(),
         protocol,
         tls: TlsOffer::Offered,
-        auth: AuthOffer::UnderTls,
+        auth: AuthOffer::Offered,
+        plaintext_login: false,
         limits: Limits::default(),
     }
 }

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
 use super::command::{self, AuthCommand, Command, MessageNumber};
 use super::response::{multi_line, status_line, top};
@@ -21,8 +21,8 @@ pub struct SessionConfig {
     pub hostname: String,
     /// Whether STLS is offered (there is a certificate).
     pub stls: bool,
-    /// Whether passwords are taken in plain text: only for loopback and tests.
-    pub plain_auth: bool,
+    /// Whether passwords are taken in plain text (`g_plaintext_login`): they can be read on the way.
+    pub plaintext_login: bool,
     /// Octets of a command line, CRLF included. RFC 2449 asks for 255.
     pub line_max_bytes: usize,
     /// Octets of a line that is too long after which the search for its end is given up.
@@ -39,7 +39,7 @@ impl SessionConfig {
         Self {
             hostname: hostname.into(),
             stls: true,
-            plain_auth: false,
+            plaintext_login: false,
             line_max_bytes: 8192,
             line_discard_max_bytes: 64 << 10,
             bad_commands_max: 20,
@@ -119,7 +119,7 @@ pub enum LoginOutcome {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FetchOutcome {
     /// The message.
-    Message(Vec<u8>),
+    Message(Bytes),
     /// It is gone since login (another session removed it).
     Gone,
     /// State cannot be shown now; the session ends (MIRROR.md N5).
@@ -327,7 +327,7 @@ impl Session {
     }
 
     fn may_authenticate(&self) -> bool {
-        self.security == Security::Tls || self.config.plain_auth
+        self.security == Security::Tls || self.config.plaintext_login
     }
 
     fn offers_stls(&self) -> bool {
@@ -497,7 +497,7 @@ impl Session {
     fn on_fetched(&mut self, number: MessageNumber, top_lines: Option<u32>, outcome: FetchOutcome) {
         match outcome {
             FetchOutcome::Message(message) => {
-                let shown = top_lines.map_or(message.as_slice(), |lines| top(&message, lines));
+                let shown = top_lines.map_or(message.as_ref(), |lines| top(&message, lines));
                 self.send(multi_line(&format!("message {number}"), shown));
             }
             FetchOutcome::Gone => self.err("message was removed by another session"),

@@ -46,12 +46,10 @@ pub enum TlsOffer {
 pub enum AuthOffer {
     /// No AUTH.
     None,
-    /// AUTH under TLS.
-    UnderTls,
-    /// AUTH under TLS, and no MAIL without it (submission, RFC 6409 section 4.3).
+    /// AUTH.
+    Offered,
+    /// AUTH, and no MAIL without it (submission, RFC 6409 section 4.3).
     Required,
-    /// AUTH also in plain text: only for loopback and tests.
-    AlsoPlain,
 }
 
 /// Bounds of one session.
@@ -102,6 +100,8 @@ pub struct SessionConfig {
     pub tls: TlsOffer,
     /// AUTH.
     pub auth: AuthOffer,
+    /// Whether AUTH is also offered in plain text (`g_plaintext_login`): passwords can be read on the way.
+    pub plaintext_login: bool,
     /// Bounds.
     pub limits: Limits,
 }
@@ -109,11 +109,7 @@ pub struct SessionConfig {
 impl SessionConfig {
     /// Whether AUTH may be used on a connection of this security.
     pub fn offers_auth(&self, security: Security) -> bool {
-        match self.auth {
-            AuthOffer::None => false,
-            AuthOffer::UnderTls | AuthOffer::Required => security == Security::Tls,
-            AuthOffer::AlsoPlain => true,
-        }
+        self.auth != AuthOffer::None && (security == Security::Tls || self.plaintext_login)
     }
 
     /// Whether STARTTLS may be used on a connection of this security.

@@ -17,7 +17,8 @@ use bytes::BytesMut;
 
 pub use config::{AuthOffer, Limits, Protocol, Security, SessionConfig, TlsOffer};
 pub use transaction::{
-    AuthOutcome, DeliveryOutcome, Envelope, Greeting, RecipientOutcome, RecipientQuery, Transaction,
+    AuthOutcome, DeliveryOutcome, Envelope, Greeting, Recipient, RecipientKey, RecipientOutcome, RecipientQuery,
+    Transaction,
 };
 
 use crate::address::ForwardPath;

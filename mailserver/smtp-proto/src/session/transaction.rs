@@ -33,8 +33,10 @@ pub struct Envelope {
     pub user: Option<String>,
     /// The sender.
     pub reverse_path: ReversePath,
-    /// The recipients that were taken, in order. SMTP: without exact repetitions.
-    pub recipients: Vec<ForwardPath>,
+    /// The recipients that were taken, in order. SMTP: each mailbox once.
+    pub recipients: Vec<Recipient>,
+    /// The size that was declared with `SIZE=`.
+    pub declared_size: Option<u64>,
     /// What was declared about the body.
     pub body: BodyKind,
 }
@@ -51,12 +53,28 @@ impl Envelope {
             security: self.security,
             authenticated: self.user.is_some(),
             id,
-            recipients: &self.recipients,
+            sole_recipient: match self.recipients.as_slice() {
+                [only] => Some(&only.path),
+                _ => None,
+            },
             at,
         };
         return_path_field(&self.reverse_path) + &received.to_field()
     }
 }
+
+/// A recipient that was taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recipient {
+    /// As the client wrote it.
+    pub path: ForwardPath,
+    /// Which mailbox it means.
+    pub key: RecipientKey,
+}
+
+/// What the outside knows a mailbox by; two recipients with one key are one mailbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RecipientKey(pub u128);
 
 /// A received message with its envelope.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,6 +94,8 @@ pub struct RecipientQuery {
     pub reverse_path: ReversePath,
     /// The authenticated user, if any.
     pub user: Option<String>,
+    /// The size that was declared with `SIZE=`.
+    pub declared_size: Option<u64>,
 }
 
 /// What became of credentials.
@@ -95,8 +115,8 @@ pub enum AuthOutcome {
 /// Whether a recipient is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RecipientOutcome {
-    /// Yes.
-    Accepted,
+    /// Yes, and this is its mailbox.
+    Accepted(RecipientKey),
     /// The domain is ours, the user is not: `550 5.1.1`.
     NoSuchUser,
     /// The domain is not ours and the client may not relay: `550 5.7.1`.
@@ -113,7 +133,7 @@ impl RecipientOutcome {
     /// The reply to RCPT.
     pub fn reply(self) -> Reply {
         match self {
-            Self::Accepted => Reply::new(250, (1, 5), "recipient ok"),
+            Self::Accepted(_) => Reply::new(250, (1, 5), "recipient ok"),
             Self::NoSuchUser => Reply::new(550, (1, 1), "no such user here"),
             Self::Disabled => disabled(),
             Self::RelayDenied => Reply::new(550, (7, 1), "relaying denied"),

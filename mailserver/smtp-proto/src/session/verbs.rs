@@ -1,7 +1,7 @@
 //! The commands, one method each, and the answers that some of them wait for.
 
 use super::{
-    Action, AuthOffer, AuthOutcome, DeliveryOutcome, Envelope, Greeting, Phase, Protocol, RecipientOutcome,
+    Action, AuthOffer, AuthOutcome, DeliveryOutcome, Envelope, Greeting, Phase, Protocol, Recipient, RecipientOutcome,
     RecipientQuery, Security, Session, TlsOffer, Wait,
 };
 use crate::address::ForwardPath;
@@ -85,6 +85,7 @@ impl Session {
             user: self.user.clone(),
             reverse_path: mail.reverse_path,
             recipients: Vec::new(),
+            declared_size: mail.size,
             body: mail.body,
         });
         self.reply(&Reply::new(250, (1, 0), "sender ok"));
@@ -101,20 +102,20 @@ impl Session {
             recipient: recipient.clone(),
             reverse_path: envelope.reverse_path.clone(),
             user: self.user.clone(),
+            declared_size: envelope.declared_size,
         };
         self.queue.push_back(Action::ResolveRecipient(query));
         self.phase = Phase::Waiting(Wait::Recipient(recipient));
     }
 
-    pub(super) fn on_resolved(&mut self, recipient: ForwardPath, outcome: RecipientOutcome) {
+    pub(super) fn on_resolved(&mut self, path: ForwardPath, outcome: RecipientOutcome) {
         self.rcpt_seen += 1;
-        if outcome == RecipientOutcome::Accepted
-            && let Some(envelope) = &mut self.transaction
-        {
+        if let (RecipientOutcome::Accepted(key), Some(envelope)) = (outcome, &mut self.transaction) {
             // Each RCPT of LMTP has its own reply, so there a repetition is kept.
-            let repeated = envelope.protocol == Protocol::Smtp && envelope.recipients.contains(&recipient);
+            let known = |known: &Recipient| known.key == key;
+            let repeated = envelope.protocol == Protocol::Smtp && envelope.recipients.iter().any(known);
             if !repeated {
-                envelope.recipients.push(recipient);
+                envelope.recipients.push(Recipient { path, key });
             }
         }
         self.reply(&outcome.reply());

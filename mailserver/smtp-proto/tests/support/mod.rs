@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use mailmirror_smtp_proto::session::{
-    Action, AuthOffer, AuthOutcome, DeliveryOutcome, Event, Limits, Protocol, RecipientOutcome, Security, Session,
-    SessionConfig, TlsOffer, Transaction,
+    Action, AuthOffer, AuthOutcome, DeliveryOutcome, Event, Limits, Protocol, RecipientKey, RecipientOutcome, Security,
+    Session, SessionConfig, TlsOffer, Transaction,
 };
 
 /// Drives a session and keeps what it did.
@@ -25,7 +25,8 @@ pub fn config(protocol: Protocol) -> SessionConfig {
         hostname: "mx.a.example".into(),
         protocol,
         tls: TlsOffer::Offered,
-        auth: AuthOffer::UnderTls,
+        auth: AuthOffer::Offered,
+        plaintext_login: false,
         limits: Limits::default(),
     }
 }
@@ -85,7 +86,7 @@ impl Drive {
                         other if other.ends_with("@b.example>") && query.user.is_none() => {
                             RecipientOutcome::RelayDenied
                         }
-                        _ => RecipientOutcome::Accepted,
+                        other => RecipientOutcome::Accepted(key_of(other)),
                     };
                     self.session.on(Event::RecipientResolved(outcome)).unwrap();
                 }
@@ -105,6 +106,12 @@ impl Drive {
     pub fn bodies(&self) -> Vec<&[u8]> {
         self.delivered.iter().map(|transaction| transaction.body.as_slice()).collect()
     }
+}
+
+/// One key for all ways to write one mailbox.
+fn key_of(path: &str) -> RecipientKey {
+    let folded = path.to_ascii_lowercase();
+    RecipientKey(folded.bytes().fold(7, |key: u128, octet| key.wrapping_mul(0x0100_0000_01b3) ^ u128::from(octet)))
 }
 
 /// The first three octets of each reply line.
