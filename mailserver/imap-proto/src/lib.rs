@@ -13,6 +13,7 @@
 //!   [`parse::ParseError`] that knows how to answer the client.
 //! * [`response`] writes what a server sends.
 //! * [`message`] reads messages the way IMAP shows them, byte for byte.
+//! * [`listing`] finds what LIST and LSUB shall tell.
 //! * [`search`] evaluates a search program.
 //! * [`types`] holds the small values that the others share.
 //!
@@ -23,6 +24,7 @@
 
 pub mod command;
 pub mod framing;
+pub mod listing;
 pub mod message;
 pub mod parse;
 pub mod response;

@@ -109,7 +109,7 @@ pub(super) fn of<'a>(part: &MimePart<'a>) -> BodyStructure<'a> {
     let languages = languages.unwrap_or_default();
     let location = header.unfolded("Content-Location");
     let lines = || {
-        let lines = part.body.split(|&b| b == b'\n').skip(1).count();
+        let lines = memchr::memchr_iter(b'\n', part.body).count();
         u64::try_from(lines).unwrap_or(u64::MAX)
     };
     let kind = match &part.content {

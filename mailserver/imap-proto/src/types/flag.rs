@@ -83,7 +83,7 @@ pub struct Keyword(String);
 
 impl Keyword {
     /// The longest keyword.
-    pub const MAX_BYTES: usize = 255;
+    pub const MAX_BYTES: usize = 128;
 
     /// The keyword in these bytes.
     pub fn new(bytes: &[u8]) -> Result<Self, FlagError> {
@@ -195,7 +195,7 @@ mod tests {
         assert_eq!(Flag::parse(b"\\Foo"), Err(FlagError::UnknownSystemFlag));
         assert_eq!(Flag::parse(b""), Err(FlagError::NotAnAtom));
         assert_eq!(Flag::parse(b"a]"), Err(FlagError::NotAnAtom));
-        assert_eq!(Flag::parse(&[b'x'; 256]), Err(FlagError::TooLong));
+        assert_eq!(Flag::parse(&[b'x'; 129]), Err(FlagError::TooLong));
     }
 
     #[test]
