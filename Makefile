@@ -14,7 +14,7 @@ STORY_ARGS ?=
 
 .PHONY: demo demo-down pair
 demo: ## A local two-node Kubernetes, the image, the chart, and the story with real mail (KUBECONFIG=... IMAGE=... for another cluster)
-	e2e/story $(STORY_ARGS)
+	e2e/on-cluster story $(STORY_ARGS)
 
 demo-down: ## Remove the local cluster and all that `demo` made
 	$(CLUSTER) down
@@ -57,7 +57,7 @@ test-process: ## Two real mail servers, real sockets: killed, cut apart, compare
 
 test-story: ## The story of `make demo` with its times asserted
 	@echo "== story on Kubernetes =="
-	e2e/story --assert $(STORY_ARGS)
+	e2e/on-cluster --down charts/test -- story --assert $(STORY_ARGS)
 
 shellcheck:
 	@echo "== shell scripts =="
