@@ -110,7 +110,6 @@ mod tests {
             assert!(verify("secret", Some(&stored), &alike));
             assert!(!verify("other", Some(&stored), &alike));
         }
-        // Computed with another program: slappasswd-like, SHA-1("secret" ‖ "1234").
         assert!(!verify("secret", Some("{ssha}AAAA"), &alike));
         assert!(!verify("secret", Some("secret"), &alike), "a plain password is no stored form");
     }

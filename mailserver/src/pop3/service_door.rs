@@ -37,7 +37,7 @@ impl ServiceDoor {
         let opened = view.open(inbox.id).await.map_err(|error| error.to_string())?;
         let opened = opened.ok_or("the account has no INBOX")?;
         let uid_validity = opened.mailbox.uid_validity.get();
-        let entry = |message: mailmirror_model::state::Message| Entry {
+        let entry = |message: crate::service::MessageRow| Entry {
             target: MessageRef { uid: message.uid, message: message.id },
             body: message.body,
             listed: Listed { size: message.size_bytes, uidl: Uidl::new(uid_validity, message.uid.get()) },

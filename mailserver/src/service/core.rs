@@ -1,13 +1,13 @@
 //! What the door needs of the engine behind it: the mirror engine in the server, plain memory in tests.
 
-use super::{BodyError, ChangeError, ReadError, ShowError};
+use super::{BodyError, ChangeError, MessageRow, ReadError, ShowError};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use mailmirror_control::status::NodeStatus;
 use mailmirror_model::ids::{AccountId, BodyId, MailboxId, ModSeq, Uid};
 use mailmirror_model::operation::Change;
 use mailmirror_model::outcome::{Outcome, Touched};
-use mailmirror_model::state::{Account, Mailbox, Message};
+use mailmirror_model::state::{Account, Mailbox};
 use std::sync::Arc;
 use tokio::sync::{broadcast, watch};
 
@@ -15,10 +15,10 @@ use tokio::sync::{broadcast, watch};
 pub trait Core: Send + Sync + 'static {
     /// Hands in a change. An error says that nothing was written.
     fn propose(&self, change: Change, bodies: Vec<Bytes>) -> BoxFuture<'_, Result<Box<dyn Pending>, ChangeError>>;
-    /// A snapshot after a read point (rule N4).
-    fn read_point(&self) -> BoxFuture<'_, Result<Box<dyn Snapshot>, ShowError>>;
-    /// A snapshot of what is here.
-    fn reader(&self) -> Box<dyn Snapshot>;
+    /// What is here after a read point (rule N4).
+    fn read_point(&self) -> BoxFuture<'_, Result<Arc<dyn Source>, ShowError>>;
+    /// What is here.
+    fn reader(&self) -> Arc<dyn Source>;
     /// The bytes of a message.
     fn body(&self, body: BodyId) -> BoxFuture<'_, Result<Bytes, BodyError>>;
     /// What changed, after it was applied.
@@ -57,8 +57,14 @@ pub enum Vanished {
     AllAbsent,
 }
 
-/// What is read: one moment of the state. Synchronous, as the index is; callers keep it off the event loop.
-pub trait Snapshot: Send {
+/// Where state is read. It blocks, as the index does: callers keep it off the event loop.
+pub trait Source: Send + Sync + 'static {
+    /// Asks one moment of the state, once.
+    fn look(&self, question: &mut dyn FnMut(&dyn Snapshot) -> Result<(), ReadError>) -> Result<(), ReadError>;
+}
+
+/// One moment of the state.
+pub trait Snapshot {
     /// An account by identity.
     fn account(&self, id: AccountId) -> Result<Option<Account>, ReadError>;
     /// An account by its normalised address.
@@ -78,11 +84,11 @@ pub trait Snapshot: Send {
     /// How full a mailbox is.
     fn counts(&self, mailbox: MailboxId) -> Result<Counts, ReadError>;
     /// A message by UID.
-    fn message(&self, mailbox: MailboxId, uid: Uid) -> Result<Option<Message>, ReadError>;
+    fn message(&self, mailbox: MailboxId, uid: Uid) -> Result<Option<MessageRow>, ReadError>;
     /// The messages of a mailbox in order of UID.
-    fn messages(&self, mailbox: MailboxId) -> Result<Vec<Message>, ReadError>;
+    fn messages(&self, mailbox: MailboxId) -> Result<Vec<MessageRow>, ReadError>;
     /// Those with a mod-sequence above `since`, in order of UID.
-    fn changed_since(&self, mailbox: MailboxId, since: ModSeq) -> Result<Vec<Message>, ReadError>;
+    fn changed_since(&self, mailbox: MailboxId, since: ModSeq) -> Result<Vec<MessageRow>, ReadError>;
     /// The UIDs that went with a mod-sequence above `since`.
     fn vanished_since(&self, mailbox: MailboxId, since: ModSeq) -> Result<Vanished, ReadError>;
 }

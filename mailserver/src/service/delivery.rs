@@ -20,20 +20,19 @@ impl Service {
     /// # Errors
     /// [`RcptError`].
     pub async fn resolve_recipient(&self, address: &str, size_bytes: u64) -> Result<AccountId, RcptError> {
-        let Some(address) = self.recipient_address(address) else {
+        let Some(address) = self.address(address) else {
             return Err(if self.is_hosted(address) { RcptError::NoSuchUser } else { RcptError::NotLocal });
         };
         let unavailable = |error: &dyn std::fmt::Display| RcptError::Unavailable(error.to_string());
         let view = self.peek();
         let found = recipient(&view, address.clone()).await.map_err(|error| unavailable(&error))?;
-        let (account, used) = match found {
-            Some(found) => found,
-            None => {
-                // Before a sender is told that there is no such user this node must be as new as its peer (rule N4).
-                let view = self.show().await.map_err(|error| unavailable(&error))?;
-                let found = recipient(&view, address).await.map_err(|error| unavailable(&error))?;
-                found.ok_or(RcptError::NoSuchUser)?
-            }
+        let (account, used) = if let Some(found) = found {
+            found
+        } else {
+            // Before a sender is told that there is no such user this node must be as new as its peer (rule N4).
+            let view = self.show().await.map_err(|error| unavailable(&error))?;
+            let found = recipient(&view, address).await.map_err(|error| unavailable(&error))?;
+            found.ok_or(RcptError::NoSuchUser)?
         };
         if !account.enabled {
             return Err(RcptError::Disabled);
@@ -84,10 +83,6 @@ impl Service {
         });
         let change = Change::Add { adds: adds.collect(), bodies: vec![BodyMeta { body: id, size_bytes }] };
         self.core().propose(change, vec![body]).await?.committed().await
-    }
-
-    fn recipient_address(&self, text: &str) -> Option<Address> {
-        self.address(text)
     }
 
     fn is_hosted(&self, text: &str) -> bool {

@@ -4,7 +4,7 @@ use super::error::ChangeError;
 use super::names::{self, MAILBOXES_MAX};
 use super::{AccountHandle, Service};
 use mailmirror_model::ids::{MailboxId, MessageId};
-use mailmirror_model::operation::{Change, MessageRef, MoveItem, SpecialUse};
+use mailmirror_model::operation::{Change, MoveItem, SpecialUse};
 use mailmirror_model::outcome::Refusal;
 
 /// The most subscriptions of one account.
@@ -54,10 +54,8 @@ impl Service {
         } else {
             names::parents(&to, &mut new_mailbox_id)
         };
-        let moved = held.iter().map(|message| MoveItem {
-            source: MessageRef { uid: message.uid, message: message.id },
-            message: MessageId(rand::random()),
-        });
+        let moved =
+            held.iter().map(|message| MoveItem { source: message.target(), message: MessageId(rand::random()) });
         let change = Change::RenameMailbox { account: owner, mailbox, name: to, created, moved: moved.collect() };
         self.change(change, Vec::new()).await.map(|_| ())
     }

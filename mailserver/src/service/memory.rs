@@ -1,8 +1,9 @@
 //! An engine without disk and peer: the rules of the model behind the door, for the tests of everything above it.
+#![allow(clippy::unwrap_used)]
 
-use super::core::{Core, Counts, Pending, Snapshot, Vanished};
+use super::core::{Core, Counts, Pending, Snapshot, Source, Vanished};
 use super::error::{BodyError, ChangeError, ReadError, ShowError};
-use super::Service;
+use super::{MessageRow, Service};
 use crate::settings::{Settings, read};
 use bytes::Bytes;
 use futures::FutureExt;
@@ -17,7 +18,7 @@ use mailmirror_model::ids::{
 use mailmirror_model::memory::MemoryState;
 use mailmirror_model::operation::{BodyPlace, Change};
 use mailmirror_model::outcome::{Outcome, Touched};
-use mailmirror_model::state::{Account, Mailbox, Message, View as _};
+use mailmirror_model::state::{Account, Mailbox, Message};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use tokio::sync::{broadcast, watch};
@@ -150,20 +151,20 @@ impl Core for MemoryCore {
         .boxed()
     }
 
-    fn read_point(&self) -> BoxFuture<'_, Result<Box<dyn Snapshot>, ShowError>> {
+    fn read_point(&self) -> BoxFuture<'_, Result<Arc<dyn Source>, ShowError>> {
         async move {
             let inner = self.inner.lock().unwrap();
             if inner.mood == Mood::Holding {
                 return Err(ShowError::Unavailable { why: "no peer".to_owned() });
             }
-            Ok(Box::new(inner.state.clone()) as Box<dyn Snapshot>)
+            Ok(Arc::new(inner.state.clone()) as Arc<dyn Source>)
         }
         .boxed()
     }
 
-    fn reader(&self) -> Box<dyn Snapshot> {
+    fn reader(&self) -> Arc<dyn Source> {
         let inner = self.inner.lock().unwrap();
-        Box::new(inner.stale.as_ref().unwrap_or(&inner.state).clone())
+        Arc::new(inner.stale.as_ref().unwrap_or(&inner.state).clone())
     }
 
     fn body(&self, body: BodyId) -> BoxFuture<'_, Result<Bytes, BodyError>> {
@@ -187,6 +188,12 @@ impl Pending for MemoryPending {
 
     fn applied(self: Box<Self>) -> BoxFuture<'static, Result<Outcome, ChangeError>> {
         async move { self.0 }.boxed()
+    }
+}
+
+impl Source for MemoryState {
+    fn look(&self, question: &mut dyn FnMut(&dyn Snapshot) -> Result<(), ReadError>) -> Result<(), ReadError> {
+        question(self)
     }
 }
 
@@ -241,17 +248,17 @@ impl Snapshot for MemoryState {
         Ok(counts)
     }
 
-    fn message(&self, mailbox: MailboxId, uid: Uid) -> Result<Option<Message>, ReadError> {
+    fn message(&self, mailbox: MailboxId, uid: Uid) -> Result<Option<MessageRow>, ReadError> {
         let Ok(found) = mailmirror_model::state::View::message(self, mailbox, uid);
-        Ok(found)
+        Ok(found.as_ref().map(MessageRow::from))
     }
 
-    fn messages(&self, mailbox: MailboxId) -> Result<Vec<Message>, ReadError> {
+    fn messages(&self, mailbox: MailboxId) -> Result<Vec<MessageRow>, ReadError> {
         let Ok(found) = mailmirror_model::state::View::messages(self, mailbox);
-        Ok(found)
+        Ok(found.iter().map(MessageRow::from).collect())
     }
 
-    fn changed_since(&self, mailbox: MailboxId, since: ModSeq) -> Result<Vec<Message>, ReadError> {
+    fn changed_since(&self, mailbox: MailboxId, since: ModSeq) -> Result<Vec<MessageRow>, ReadError> {
         Ok(Snapshot::messages(self, mailbox)?.into_iter().filter(|message| message.modseq > since).collect())
     }
 

@@ -3,12 +3,11 @@
 use super::core::Snapshot;
 use super::delivery::identity_of;
 use super::error::{ChangeError, ReadError};
-use super::{AccountHandle, FlagAction, NewMessage, Service};
+use super::{AccountHandle, FlagAction, MessageRow, NewMessage, Service};
 use mailmirror_model::flags::Flag;
 use mailmirror_model::ids::{AccountId, MailboxId, MessageId, ModSeq, Uid};
 use mailmirror_model::operation::{Add, BodyMeta, Change, FlagItem, MessageRef, MoveItem};
 use mailmirror_model::outcome::{Done, Placed, Refusal};
-use mailmirror_model::state::Message;
 
 /// The most messages of one command that must be done as a whole: COPY.
 pub const COPY_MAX: usize = 200_000;
@@ -98,7 +97,7 @@ impl Service {
             body: message.body,
             size_bytes: message.size_bytes,
             internal_date_seconds: message.internal_date_seconds,
-            flags: message.flags.iter().cloned().collect(),
+            flags: message.flags.to_vec(),
         });
         match self.change(Change::Add { adds: adds.collect(), bodies: Vec::new() }, Vec::new()).await? {
             Done::Added(placed) if placed.iter().any(Option::is_none) => Err(Refusal::NoMailbox.into()),
@@ -206,13 +205,13 @@ fn item(target: MessageRef, set: &[Flag], clear: &[Flag]) -> FlagItem {
 }
 
 /// What makes the flags of a message exactly the wanted ones.
-fn replacement(message: &Message, wanted: &[Flag]) -> FlagItem {
+fn replacement(message: &MessageRow, wanted: &[Flag]) -> FlagItem {
     let clear = message.flags.iter().filter(|flag| !wanted.contains(flag)).cloned().collect();
-    FlagItem { target: MessageRef { uid: message.uid, message: message.id }, set: wanted.to_vec(), clear }
+    FlagItem { target: message.target(), set: wanted.to_vec(), clear }
 }
 
 /// Those of `items` that are still there.
-fn present(snapshot: &dyn Snapshot, mailbox: MailboxId, items: &[MessageRef]) -> Result<Vec<Message>, ReadError> {
+fn present(snapshot: &dyn Snapshot, mailbox: MailboxId, items: &[MessageRef]) -> Result<Vec<MessageRow>, ReadError> {
     let mut found = Vec::with_capacity(items.len());
     for item in items {
         found.extend(snapshot.message(mailbox, item.uid)?.filter(|message| message.id == item.message));

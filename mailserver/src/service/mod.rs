@@ -4,8 +4,8 @@
 //! read point of rule N4, [`Service::peek`] has none. What it changes is answered when it is committed (delivery) or
 //! applied on this node (all others, so that a [`Service::peek`] after the answer shows it).
 //!
-//! For IMAP: take one [`Service::show`] for each command that shows state, drop the view when the command is
-//! answered, and look again with [`Service::peek`] after a change of one's own.
+//! For IMAP: take one [`Service::show`] for each command that shows state, and look again with [`Service::peek`] after a
+//! change of one's own.
 
 mod core;
 mod delivery;
@@ -16,12 +16,14 @@ pub mod memory;
 mod messages;
 mod names;
 mod people;
+mod rows;
 #[cfg(test)]
 mod service_tests;
 mod view;
 
-pub use self::core::{Core, Counts, Pending, Snapshot, Vanished};
+pub use self::core::{Core, Counts, Pending, Snapshot, Source, Vanished};
 pub use error::{AuthError, BodyError, ChangeError, RcptError, ReadError, ShowError};
+pub use rows::MessageRow;
 pub use view::{Changes, Listing, Opened, View};
 
 use crate::accounts::{Address, Hasher};

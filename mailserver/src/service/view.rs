@@ -1,15 +1,17 @@
-//! Reading: a [`View`] is one moment of the state. Its reads run beside the event loop.
+//! Reading. It runs beside the event loop.
 
-use super::core::{Counts, Snapshot, Vanished};
+use super::core::{Counts, Snapshot, Source, Vanished};
 use super::error::ReadError;
+use super::rows::MessageRow;
 use mailmirror_model::ids::{AccountId, MailboxId, ModSeq, Uid};
-use mailmirror_model::state::{Account, Mailbox, Message};
-use std::sync::{Arc, Mutex, PoisonError};
+use mailmirror_model::state::{Account, Mailbox};
+use std::sync::Arc;
 
-/// One moment of the state. Keep it for one command, not longer: it holds back the cleaning of the index.
+/// The state as it was when the view was made, or newer. What one call reads belongs together; the next call may see
+/// more.
 #[derive(Clone)]
 pub struct View {
-    snapshot: Arc<Mutex<Box<dyn Snapshot>>>,
+    source: Arc<dyn Source>,
 }
 
 /// What LIST and LSUB need.
@@ -27,7 +29,7 @@ pub struct Opened {
     /// The mailbox and its counters.
     pub mailbox: Mailbox,
     /// Its messages in order of UID.
-    pub messages: Vec<Message>,
+    pub messages: Vec<MessageRow>,
 }
 
 /// What happened in a mailbox since a mod-sequence.
@@ -36,14 +38,14 @@ pub struct Changes {
     /// The mailbox and its counters.
     pub mailbox: Mailbox,
     /// New and changed messages in order of UID.
-    pub changed: Vec<Message>,
+    pub changed: Vec<MessageRow>,
     /// Those that went.
     pub vanished: Vanished,
 }
 
 impl View {
-    pub(super) fn new(snapshot: Box<dyn Snapshot>) -> Self {
-        Self { snapshot: Arc::new(Mutex::new(snapshot)) }
+    pub(super) const fn new(source: Arc<dyn Source>) -> Self {
+        Self { source }
     }
 
     /// The mailboxes and subscriptions of an account.
@@ -114,7 +116,7 @@ impl View {
     ///
     /// # Errors
     /// [`ReadError`].
-    pub async fn message(&self, mailbox: MailboxId, uid: Uid) -> Result<Option<Message>, ReadError> {
+    pub async fn message(&self, mailbox: MailboxId, uid: Uid) -> Result<Option<MessageRow>, ReadError> {
         self.read(move |snapshot| snapshot.message(mailbox, uid)).await
     }
 
@@ -134,11 +136,16 @@ impl View {
         &self,
         question: impl FnOnce(&dyn Snapshot) -> Result<T, ReadError> + Send + 'static,
     ) -> Result<T, ReadError> {
-        let snapshot = self.snapshot.clone();
+        let source = self.source.clone();
         let reading = tokio::task::spawn_blocking(move || {
-            // A read that panicked has changed nothing: the snapshot is as good as before.
-            let snapshot = snapshot.lock().unwrap_or_else(PoisonError::into_inner);
-            question(snapshot.as_ref())
+            let (mut question, mut answer) = (Some(question), None);
+            source.look(&mut |snapshot| {
+                if let Some(question) = question.take() {
+                    answer = Some(question(snapshot)?);
+                }
+                Ok(())
+            })?;
+            answer.ok_or_else(|| ReadError("nothing was asked".to_owned()))
         });
         reading.await.map_err(|stopped| ReadError(stopped.to_string()))?
     }

@@ -1,4 +1,4 @@
-//! SurgeMail's ini syntax.
+//! `SurgeMail`'s ini syntax.
 //!
 //! ```text
 //! # a comment

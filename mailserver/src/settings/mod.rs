@@ -1,10 +1,13 @@
-//! The settings of a node: SurgeMail's ini syntax, read into types once, checked as a whole.
+//! The settings of a node: `SurgeMail`'s ini syntax, read into types once, checked as a whole.
 //!
-//! [`ini`] knows the syntax, [`read`] the names, [`secret`] and [`watch`] what may change while the server runs.
+//! [`ini`] knows the syntax, [`read`] the names; [`live`], [`secret`] and [`certificate`] follow what changes while the
+//! server runs.
 
+pub mod certificate;
 pub mod ini;
+pub mod live;
 pub mod read;
-
+pub mod secret;
 pub mod units;
 
 use mailmirror_control::record::AckPolicy;
@@ -40,6 +43,7 @@ pub struct Settings {
 }
 
 /// `g_mirror_…` and `g_node_…`.
+#[allow(clippy::struct_excessive_bools)] // each is a setting of its own with two values
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MirrorSettings {
     /// Which node this is (`g_mirror_node`: `0`, `1` or `auto`, the number at the end of the host's name).

@@ -114,7 +114,7 @@ fn mirror(lines: &Lines<'_>, host_name: &str) -> Result<MirrorSettings, LineErro
 
 /// One peer for both nodes, or one line for each node: then the peer is the one that is not this node.
 fn peer(lines: &Lines<'_>, node: NodeId) -> Result<Option<String>, LineError> {
-    let hosts = lines.list("g_mirror_host")?;
+    let hosts = lines.list("g_mirror_host");
     let (line, host) = match hosts.as_slice() {
         [] => return Ok(None),
         [one] => *one,
@@ -179,7 +179,7 @@ fn tls(lines: &Lines<'_>) -> Result<Option<TlsFiles>, LineError> {
 
 /// `g_domain` lines, then `vdomain` sections; without any, the domain of the server's name.
 fn domains(lines: &Lines<'_>, ini: &Ini, server_name: &str) -> Result<Vec<String>, LineError> {
-    let mut found: Vec<(usize, &str)> = lines.list("g_domain")?;
+    let mut found: Vec<(usize, &str)> = lines.list("g_domain");
     for section in &ini.domains {
         let name = section.fields.iter().find(|(key, _)| key == "name").map(|(_, value)| value.as_str());
         let missing = || LineError { line: section.line, why: "write vdomain name=\"example.com\"".to_owned() };
@@ -233,7 +233,7 @@ fn check(settings: &Settings) -> Result<(), LineError> {
     Ok(())
 }
 
-/// The number at the end of a StatefulSet pod's name.
+/// The number at the end of a `StatefulSet` pod's name.
 fn ordinal(host_name: &str) -> Option<NodeId> {
     let first = host_name.split('.').next().unwrap_or_default();
     let number = first.rsplit_once('-')?.1;
@@ -274,13 +274,13 @@ impl<'a> Lines<'a> {
         Ok(Self { by_name, known: RefCell::default() })
     }
 
-    fn list(&self, name: &'static str) -> Result<Vec<(usize, &'a str)>, LineError> {
+    fn list(&self, name: &'static str) -> Vec<(usize, &'a str)> {
         self.known.borrow_mut().insert(name);
-        Ok(self.by_name.get(name).cloned().unwrap_or_default())
+        self.by_name.get(name).cloned().unwrap_or_default()
     }
 
     fn one(&self, name: &'static str) -> Result<Option<(usize, &'a str)>, LineError> {
-        match self.list(name)?.as_slice() {
+        match self.list(name).as_slice() {
             [] => Ok(None),
             [one] => Ok(Some(*one)),
             [(first, _), .., (line, _)] => Err(LineError {
@@ -304,7 +304,7 @@ impl<'a> Lines<'a> {
 
     /// Addresses, or `off`.
     fn listen(&self, name: &'static str, default: &str) -> Result<Vec<SocketAddr>, LineError> {
-        let given = self.list(name)?;
+        let given = self.list(name);
         let texts = if given.is_empty() { vec![(0, default)] } else { given };
         let on = texts.iter().filter(|(_, text)| !text.is_empty() && !text.eq_ignore_ascii_case("off"));
         on.map(|(line, text)| socket(text).map_err(|why| LineError { line: *line, why: format!("{name}: {why}") }))

@@ -69,7 +69,7 @@ mod tests {
         assert_eq!(duration("10s").unwrap(), Duration::from_secs(10));
         assert_eq!(duration("2").unwrap(), Duration::from_secs(2));
         assert_eq!(duration("1500 ms").unwrap(), Duration::from_millis(1500));
-        assert_eq!(duration("1d").unwrap(), Duration::from_secs(86_400));
+        assert_eq!(duration("1d").unwrap(), Duration::from_hours(24));
         assert_eq!(size("10M").unwrap(), 10 << 20);
         assert_eq!(size("10MiB").unwrap(), 10 << 20);
         assert_eq!(size("3 gb").unwrap(), 3 << 30);
