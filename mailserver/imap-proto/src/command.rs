@@ -121,6 +121,29 @@ pub struct QResync {
     pub seq_match: Option<(SequenceSet, SequenceSet)>,
 }
 
+impl QResync {
+    /// The UID up to which the client's mailbox and this one are the same, by the sequence numbers that it sent: no
+    /// message up to here has vanished (RFC 7162 section 3.2.5.2). 0 when nothing can be said. `uids` are those of the
+    /// mailbox in ascending order.
+    pub fn same_up_to(&self, uids: &[u32]) -> u32 {
+        let Some((numbers, believed)) = &self.seq_match else {
+            return 0;
+        };
+        let last = u32::try_from(uids.len()).unwrap_or(u32::MAX);
+        let (numbers, believed) = (numbers.resolve(None).clipped(last), believed.resolve(None));
+        // A match says that all below it match too: the mailbox has no UID there that the client did not see.
+        let mut same = 0;
+        for (number, uid) in numbers.iter().zip(believed.iter()) {
+            let index = usize::try_from(number - 1).unwrap_or(usize::MAX);
+            if uids.get(index) != Some(&uid) {
+                break;
+            }
+            same = uid;
+        }
+        same
+    }
+}
+
 /// LIST, with what RFC 5258, 5819 and 6154 add.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct List {

@@ -32,6 +32,9 @@ impl FrameLimits {
     }
 }
 
+/// How much the input buffer offers to read at once, but for literals.
+pub const READ_BYTES: usize = 8 * 1024;
+
 /// A piece of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Part {
@@ -168,9 +171,12 @@ impl Framer {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// The input buffer: read from the socket to its end, and change nothing else. While a literal is awaited, room
-    /// for all of it is reserved.
+    /// The input buffer: read from the socket to its end, and change nothing else. It has room for the literal that is
+    /// awaited, or for [`READ_BYTES`].
     pub fn buffer_mut(&mut self) -> &mut BytesMut {
+        if self.buffer.capacity() == self.buffer.len() {
+            self.buffer.reserve(READ_BYTES);
+        }
         &mut self.buffer
     }
 

@@ -17,6 +17,38 @@
 //! * [`search`] evaluates a search program.
 //! * [`types`] holds the small values that the others share.
 //!
+//! ```
+//! use mailmirror_imap_proto::command::Command;
+//! use mailmirror_imap_proto::framing::{FrameEvent, FrameLimits, Framer};
+//! use mailmirror_imap_proto::parse::parse;
+//! use mailmirror_imap_proto::response::{ResponseBuffer, Status};
+//!
+//! let mut framer = Framer::new(FrameLimits::UNAUTHENTICATED);
+//! let mut out = ResponseBuffer::new();
+//! framer.feed(b"a1 NOOP\r\na2 FROB\r\na3 LOGIN {99999}\r\n");
+//! loop {
+//!     match framer.next_event()? {
+//!         FrameEvent::NeedMore => break, // read from the socket into `framer.buffer_mut()`
+//!         FrameEvent::Continue => out.continuation("go on"),
+//!         FrameEvent::Refused { tag, limit_bytes, .. } => out.refused(tag.as_ref(), limit_bytes),
+//!         FrameEvent::Command(frame) => match parse(&frame) {
+//!             Ok(request) if request.command == Command::Noop => {
+//!                 out.tagged(&request.tag, Status::Ok, None, "nothing done");
+//!             }
+//!             Ok(_) => {}
+//!             Err(error) => out.parse_error(&error),
+//!         },
+//!     }
+//! }
+//! assert_eq!(
+//!     out.take(),
+//!     "a1 OK nothing done\r\n\
+//!      a2 BAD unknown command FROB\r\n\
+//!      a3 NO [TOOBIG] literal is larger than the 4096 bytes allowed\r\n"
+//! );
+//! # Ok::<(), mailmirror_imap_proto::framing::FrameError>(())
+//! ```
+//!
 //! Covered: RFC 3501 (`IMAP4rev1`), and of the extensions: RFC 2177 IDLE, 2342 NAMESPACE, 2971 ID,
 //! 3691 UNSELECT, 4315 UIDPLUS, 4466/4731 ESEARCH, 4959 SASL-IR, 5161 ENABLE, 5258 LIST-EXTENDED,
 //! 5530 response codes, 5819 LIST-STATUS, 6154 SPECIAL-USE, 6851 MOVE, 7162 CONDSTORE and QRESYNC,

@@ -5,7 +5,11 @@ use std::borrow::Cow;
 use super::envelope::Address;
 use super::field::{comment_length, unquote};
 
-/// Parses an address list. Whatever stands there, something comes out: an envelope cannot say "malformed".
+/// Addresses of one field that are told apart: more would let one message take much memory.
+const ADDRESSES_MAX: usize = 10_000;
+
+/// Parses an address list. Whatever stands there, something comes out: an envelope cannot say "malformed". Addresses
+/// beyond [`ADDRESSES_MAX`] are left out.
 pub(super) fn parse(value: &[u8]) -> Vec<Address<'_>> {
     let mut parser = Parser { lexer: Lexer { rest: value }, found: Vec::new(), in_group: false };
     parser.run();
@@ -82,7 +86,10 @@ struct Pending<'a> {
 impl<'a> Parser<'a> {
     fn run(&mut self) {
         let mut pending = Pending::default();
-        while let Some(token) = self.lexer.next() {
+        while self.found.len() < ADDRESSES_MAX {
+            let Some(token) = self.lexer.next() else {
+                break;
+            };
             match token {
                 Token::Word(word) if pending.angle.is_none() => pending.words.push(word),
                 Token::Comment(comment) => pending.comment = Some(comment),

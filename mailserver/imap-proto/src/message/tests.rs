@@ -417,6 +417,14 @@ fn depth_and_number_of_parts_are_bounded() {
 }
 
 #[test]
+fn number_of_addresses_is_bounded() {
+    let raw = format!("To: g: {}\r\n\r\n", "a@b,".repeat(20_000));
+    let to = MessageView::new(raw.as_bytes()).envelope().to;
+    assert_eq!(to.len(), 10_001);
+    assert_eq!(to.last(), Some(&Address::default()), "the group is closed");
+}
+
+#[test]
 fn windows() {
     let partial = |first, count: u32| Some(Partial { first, count: count.try_into().unwrap() });
     assert_eq!(window(b"hello", None), b"hello");

@@ -6,7 +6,7 @@ use super::mailbox::status_items;
 use crate::command::{Command, List, ListReturn, ListSelect};
 use crate::types::{ListPattern, is_astring_char};
 
-const PATTERNS_MAX: usize = 100;
+const PATTERNS_MAX: usize = 32;
 const OPTIONS_MAX: usize = 16;
 
 pub(super) fn list(cursor: &mut Cursor<'_>) -> Result<Command> {

@@ -194,6 +194,22 @@ fn select_with_parameters() {
 }
 
 #[test]
+fn qresync_sequence_match() {
+    let same = |seq_match: &str, uids: &[u32]| {
+        let Command::Select(select) = ok(&format!("SELECT x (QRESYNC (1 2{seq_match}))")) else { panic!() };
+        select.qresync.unwrap().same_up_to(uids)
+    };
+    let uids = [2, 4, 6, 8, 10];
+    assert_eq!(same("", &uids), 0);
+    assert_eq!(same(" (1,3,5 2,6,10)", &uids), 10);
+    assert_eq!(same(" (1,3,5 2,6,11)", &uids), 6);
+    assert_eq!(same(" (1 3)", &uids), 0);
+    assert_eq!(same(" (2,9 4,20)", &uids), 4, "numbers beyond the mailbox say nothing");
+    assert_eq!(same(" (1:4294967295 1:4294967295)", &[1, 2, 3]), 3, "bounded by the mailbox");
+    assert_eq!(same(" (1 1)", &[]), 0);
+}
+
+#[test]
 fn mailbox_commands() {
     let create = |special_use: Vec<SpecialUse>| Command::Create { mailbox: name("a/b"), special_use };
     assert_eq!(ok("CREATE a/b/"), create(vec![]));

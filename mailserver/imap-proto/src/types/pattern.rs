@@ -46,27 +46,40 @@ impl ListPattern {
         // The set of pattern positions reached after each character of the name: time is bounded by
         // pattern × name, whatever wildcards there are.
         let mut reached = vec![false; pattern.len() + 1];
+        let mut next = reached.clone();
         reached[0] = true;
         skip_wildcards(&pattern, &mut reached);
         let inbox = is_first_level_inbox(name);
         for (index, c) in name.chars().enumerate() {
-            let mut next = vec![false; pattern.len() + 1];
-            for (at, _) in reached.iter().enumerate().filter(|(_, on)| **on) {
-                match pattern.get(at) {
-                    Some('*') => next[at] = true,
-                    Some('%') if c != DELIMITER => next[at] = true,
-                    Some(&p) if p == c => next[at + 1] = true,
-                    Some(p) if inbox && index < 5 && p.eq_ignore_ascii_case(&c) => {
-                        next[at + 1] = true;
-                    }
-                    _ => {}
-                }
+            next.fill(false);
+            let fold = inbox && index < 5;
+            if !step(&pattern, &reached, &mut next, c, fold) {
+                return false;
             }
             skip_wildcards(&pattern, &mut next);
-            reached = next;
+            std::mem::swap(&mut reached, &mut next);
         }
         reached[pattern.len()]
     }
+}
+
+/// One character of the name; says whether any position was reached.
+fn step(pattern: &[char], reached: &[bool], next: &mut [bool], c: char, fold: bool) -> bool {
+    let mut any = false;
+    for (at, &p) in pattern.iter().enumerate() {
+        if !reached[at] {
+            continue;
+        }
+        let to = match p {
+            '*' => at,
+            '%' if c != DELIMITER => at,
+            p if p == c || (fold && p.eq_ignore_ascii_case(&c)) => at + 1,
+            _ => continue,
+        };
+        next[to] = true;
+        any = true;
+    }
+    any
 }
 
 /// A wildcard also matches nothing.
