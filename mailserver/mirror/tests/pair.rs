@@ -1,0 +1,134 @@
+//! Two engines with real sockets: the rules of MIRROR.md as a client of the engine sees them.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use common::{Pair, TestAuthority, create_account, mail, shown, until};
+use mailmirror_control::record::AckPolicy;
+use mailmirror_control::status::{Role, SwapProgress};
+use mailmirror_mirror::Authority;
+use mailmirror_model::ids::NodeId;
+
+const LOCAL: Authority = Authority::Person { first_role: None, policy: AckPolicy::Local, alone: false };
+
+#[tokio::test(flavor = "multi_thread")]
+async fn n2_r1_plain_hosts_mirror_both_ways_and_an_empty_slave_is_filled() {
+    let mut pair = Pair::new(LOCAL);
+    let master = pair.start(NodeId::Zero).await;
+    until(&master, "the first role", |status| status.role == Role::Master).await;
+    master.propose(create_account(), vec![]).await.unwrap().applied().await.unwrap().result.unwrap();
+    for number in 0..20 {
+        let (change, bodies) = mail(number, "before the slave came");
+        master.propose(change, bodies).await.unwrap().committed().await.unwrap();
+    }
+    let slave = pair.start(NodeId::One).await;
+    until(&slave, "the slave has all", |status| status.role == Role::Slave && status.messages == 20).await;
+    let (change, bodies) = mail(100, "at the slave");
+    let outcome = slave.propose(change, bodies).await.unwrap().applied().await.unwrap();
+    outcome.result.unwrap();
+    let (at_master, at_slave) = (shown(&master).await, shown(&slave).await);
+    assert_eq!(at_master, at_slave);
+    assert_eq!(at_slave.1.len(), 21);
+    let compared = slave.compare().await.unwrap();
+    assert!(compared.is_equal(), "{compared:?}");
+    pair.stop(NodeId::Zero).await;
+    pair.stop(NodeId::One).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a2_a3_a4_a_master_that_dies_is_replaced_without_loss_and_returns_as_slave() {
+    let mut pair = Pair::new(Authority::Managed);
+    let (zero, one) = (pair.start(NodeId::Zero).await, pair.start(NodeId::One).await);
+    let authority = TestAuthority::begin(AckPolicy::Peer, &zero).await;
+    authority.serve(&zero);
+    authority.serve(&one);
+    until(&one, "following", |status| status.role == Role::Slave && status.link_is_up()).await;
+    zero.propose(create_account(), vec![]).await.unwrap().applied().await.unwrap().result.unwrap();
+    until(&zero, "in office", |status| status.in_office && !status.alone).await;
+    for number in 0..50 {
+        let (change, bodies) = mail(number, "acknowledged by both");
+        zero.propose(change, bodies).await.unwrap().committed().await.unwrap();
+    }
+    let before = shown(&zero).await;
+    while !authority.current().is_member(member(&one)) {
+        tokio::task::yield_now().await;
+    }
+    pair.stop(NodeId::Zero).await;
+    assert!(authority.promote(&one), "a member is promoted");
+    until(&one, "the new master alone", |status| status.role == Role::Master && status.alone && status.in_office).await;
+    assert_eq!(shown(&one).await, before, "every acknowledged message, with its UID");
+    let (change, bodies) = mail(1000, "in the new epoch");
+    one.propose(change, bodies).await.unwrap().committed().await.unwrap();
+
+    let back = pair.start(NodeId::Zero).await;
+    authority.serve(&back);
+    until(&back, "back as slave", |status| status.role == Role::Slave && status.messages == 51).await;
+    until(&one, "whole again", |status| !status.alone && status.degraded_since.is_none()).await;
+    assert_eq!(shown(&back).await, shown(&one).await);
+    assert!(one.compare().await.unwrap().is_equal());
+    pair.stop(NodeId::Zero).await;
+    pair.stop(NodeId::One).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a10_a_swap_seals_and_loses_nothing() {
+    let mut pair = Pair::new(Authority::Managed);
+    let (zero, one) = (pair.start(NodeId::Zero).await, pair.start(NodeId::One).await);
+    let authority = TestAuthority::begin(AckPolicy::Peer, &zero).await;
+    authority.serve(&zero);
+    authority.serve(&one);
+    until(&one, "following", |status| status.role == Role::Slave && status.link_is_up()).await;
+    zero.propose(create_account(), vec![]).await.unwrap().applied().await.unwrap().result.unwrap();
+    until(&zero, "mirrored", |status| status.degraded_since.is_none() && status.in_office && !status.alone).await;
+    while !authority.current().is_member(member(&one)) {
+        tokio::task::yield_now().await;
+    }
+    let load = {
+        let zero = zero.clone();
+        tokio::spawn(async move {
+            let mut kept = 0_u64;
+            for number in 0..10_000 {
+                let (change, bodies) = mail(number, "under load");
+                let Ok(mut ticket) = zero.propose(change, bodies).await else { break };
+                if ticket.committed().await.is_err() {
+                    break;
+                }
+                kept += 1;
+                if zero.status().borrow().role != Role::Master {
+                    break;
+                }
+            }
+            kept
+        })
+    };
+    let begun = authority.current().begin_swap();
+    authority.write(begun);
+    until(&zero, "sealed", |status| matches!(status.swap, Some(SwapProgress::Sealed { .. }))).await;
+    assert!(!zero.in_office(), "a sealed master is out of office");
+    assert!(authority.promote(&one));
+    until(&one, "the new master", |status| status.role == Role::Master && status.in_office).await;
+    until(&zero, "the new slave", |status| status.role == Role::Slave).await;
+    let (change, bodies) = mail(20_000, "after the swap, at the new slave");
+    zero.propose(change, bodies).await.unwrap().committed().await.unwrap();
+    let kept = load.await.unwrap();
+    let at_one = shown(&one).await;
+    assert!(at_one.1.len() as u64 > kept, "{} messages, {kept} acknowledged before", at_one.1.len());
+    assert_eq!(shown(&zero).await, at_one);
+    pair.stop(NodeId::Zero).await;
+    pair.stop(NodeId::One).await;
+}
+
+fn member(engine: &mailmirror_mirror::Engine) -> mailmirror_control::record::Member {
+    let status = engine.status().borrow().clone();
+    mailmirror_control::record::Member { node: status.node, store: status.store }
+}
+
+trait LinkIsUp {
+    fn link_is_up(&self) -> bool;
+}
+
+impl LinkIsUp for mailmirror_control::status::NodeStatus {
+    fn link_is_up(&self) -> bool {
+        matches!(self.link, mailmirror_control::status::Link::Connected { .. })
+    }
+}
