@@ -9,6 +9,7 @@ use mailmirror_model::ids::{AccountId, BodyId, MessageId};
 use mailmirror_model::operation::{Add, BodyMeta, Change};
 use mailmirror_model::outcome::Refusal;
 use mailmirror_model::state::Account;
+use std::time::Instant;
 
 /// Bodies above this are hashed beside the event loop.
 const HASH_INLINE_MAX_BYTES: usize = 256 * 1024;
@@ -48,6 +49,18 @@ impl Service {
     /// # Errors
     /// [`ChangeError`]; after [`ChangeError::Unknown`] close the connection without an answer (rule N6).
     pub async fn deliver(
+        &self,
+        recipients: &[AccountId],
+        body: Bytes,
+        received_at_seconds: i64,
+    ) -> Result<(), ChangeError> {
+        let start = Instant::now();
+        let outcome = self.deliver_to(recipients, body, received_at_seconds).await;
+        self.metrics().delivered(&outcome, start.elapsed());
+        outcome
+    }
+
+    async fn deliver_to(
         &self,
         recipients: &[AccountId],
         body: Bytes,

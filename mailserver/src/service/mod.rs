@@ -14,6 +14,7 @@ mod mailboxes;
 #[cfg(test)]
 pub mod memory;
 mod messages;
+mod metrics;
 mod names;
 mod people;
 mod rows;
@@ -23,6 +24,7 @@ mod view;
 
 pub use self::core::{Core, Counts, Pending, Snapshot, Source, Vanished};
 pub use error::{AuthError, BodyError, ChangeError, RcptError, ReadError, ShowError};
+pub use metrics::Metrics;
 pub use rows::MessageRow;
 pub use view::{Changes, Listing, Opened, View};
 
@@ -76,6 +78,7 @@ pub struct Service {
 struct Inner {
     core: Arc<dyn Core>,
     hasher: Hasher,
+    metrics: Metrics,
     settings: watch::Receiver<Arc<Settings>>,
 }
 
@@ -83,7 +86,7 @@ impl Service {
     /// A door to this engine. Settings are looked at when they are needed: a reload needs no new door.
     pub fn new(core: Arc<dyn Core>, settings: watch::Receiver<Arc<Settings>>) -> Self {
         let hasher = Hasher::new(&settings.borrow());
-        Self { inner: Arc::new(Inner { core, hasher, settings }) }
+        Self { inner: Arc::new(Inner { core, hasher, metrics: Metrics::default(), settings }) }
     }
 
     /// The settings as they are now.
@@ -122,6 +125,11 @@ impl Service {
     /// The status of the node, now and after each change.
     pub fn status(&self) -> watch::Receiver<Arc<NodeStatus>> {
         self.inner.core.status()
+    }
+
+    /// What passed through.
+    pub fn metrics(&self) -> &Metrics {
+        &self.inner.metrics
     }
 
     fn core(&self) -> &dyn Core {

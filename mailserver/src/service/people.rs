@@ -27,6 +27,12 @@ impl Service {
     /// # Errors
     /// [`AuthError`].
     pub async fn authenticate(&self, login: &str, password: &str) -> Result<AccountHandle, AuthError> {
+        let outcome = self.authenticated(login, password).await;
+        self.metrics().login(&outcome);
+        outcome
+    }
+
+    async fn authenticated(&self, login: &str, password: &str) -> Result<AccountHandle, AuthError> {
         let unavailable = |error: &dyn std::fmt::Display| AuthError::Unavailable(error.to_string());
         let address = self.address(login);
         let seen = account_named(&self.peek(), address.as_ref()).await.map_err(|error| unavailable(&error))?;

@@ -52,6 +52,9 @@ pub struct MirrorSettings {
     pub mode: Option<Role>,
     /// The peer, `host:port` (`g_mirror_host`); `None`: a single node.
     pub peer: Option<String>,
+    /// The admin API of the peer, `host:port` (`g_mirror_peer_admin`; by default the port of this node's on the host of
+    /// `g_mirror_host`).
+    pub peer_admin: Option<String>,
     /// Where the link is served (`g_mirror_listen`).
     pub listen: SocketAddr,
     /// Whether the link is without TLS (`g_mirror_nossl`).

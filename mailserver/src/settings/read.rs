@@ -44,7 +44,8 @@ pub fn from_text(text: &str, host_name: &str) -> Result<Read, LineError> {
 
 fn settings(lines: &Lines<'_>, ini: &Ini, host_name: &str) -> Result<Settings, LineError> {
     let server_name = lines.one("g_server_name")?.map_or_else(|| host_name.to_owned(), |found| found.1.to_owned());
-    let mirror = mirror(lines, host_name)?;
+    let admin_listen = lines.parsed("g_admin_listen", SocketAddr::from(([0, 0, 0, 0], 7026)), socket)?;
+    let mirror = mirror(lines, host_name, admin_listen.port())?;
     let quota = lines.parsed("g_quota_default", 0, units::size)?;
     let health = lines.listen("g_health_listen", "0.0.0.0:7027")?;
     Ok(Settings {
@@ -63,14 +64,14 @@ fn settings(lines: &Lines<'_>, ini: &Ini, host_name: &str) -> Result<Settings, L
         },
         limits: limits(lines)?,
         tls: tls(lines)?,
-        admin_listen: lines.parsed("g_admin_listen", SocketAddr::from(([0, 0, 0, 0], 7026)), socket)?,
+        admin_listen,
         health_listen: health.first().copied(),
         quota_default_bytes: (quota > 0).then_some(quota),
         shutdown_grace: lines.parsed("g_shutdown_grace", Duration::from_secs(20), units::duration)?,
     })
 }
 
-fn mirror(lines: &Lines<'_>, host_name: &str) -> Result<MirrorSettings, LineError> {
+fn mirror(lines: &Lines<'_>, host_name: &str, admin_port: u16) -> Result<MirrorSettings, LineError> {
     let node = match lines.one("g_mirror_node")? {
         None => NodeId::Zero,
         Some((line, "auto")) => ordinal(host_name).ok_or_else(|| LineError {
@@ -95,10 +96,17 @@ fn mirror(lines: &Lines<'_>, host_name: &str) -> Result<MirrorSettings, LineErro
         "both" => Ok(AckPolicy::Both),
         _ => Err("write \"local\", \"peer\" or \"both\"".to_owned()),
     })?;
+    let peer = peer(lines, node, host_name)?;
+    let peer_admin = match (lines.one("g_mirror_peer_admin")?, &peer) {
+        (Some((_, address)), _) => Some(address.to_owned()),
+        (None, Some(peer)) => peer.rsplit_once(':').map(|(host, _)| format!("{host}:{admin_port}")),
+        (None, None) => None,
+    };
     Ok(MirrorSettings {
         node,
         mode,
-        peer: peer(lines, node)?,
+        peer,
+        peer_admin,
         listen: lines.parsed("g_mirror_listen", SocketAddr::from(([0, 0, 0, 0], MIRROR_PORT)), socket)?,
         nossl: lines.parsed("g_mirror_nossl", false, units::boolean)?,
         secret: secret(lines)?,
@@ -112,8 +120,8 @@ fn mirror(lines: &Lines<'_>, host_name: &str) -> Result<MirrorSettings, LineErro
     })
 }
 
-/// One peer for both nodes, or one line for each node: then the peer is the one that is not this node.
-fn peer(lines: &Lines<'_>, node: NodeId) -> Result<Option<String>, LineError> {
+/// The peer; or one line for each node, of which the peer is the other one; or `auto`, the other pod of the set.
+fn peer(lines: &Lines<'_>, node: NodeId, host_name: &str) -> Result<Option<String>, LineError> {
     let hosts = lines.list("g_mirror_host");
     let (line, host) = match hosts.as_slice() {
         [] => return Ok(None),
@@ -128,6 +136,14 @@ fn peer(lines: &Lines<'_>, node: NodeId) -> Result<Option<String>, LineError> {
     };
     if host.is_empty() {
         return Err(LineError { line, why: "g_mirror_host is empty: write the host name of the peer".to_owned() });
+    }
+    if host == "auto" {
+        let first = host_name.split('.').next().unwrap_or_default();
+        let set = first.rsplit_once('-').map(|(set, _)| set).ok_or_else(|| LineError {
+            line,
+            why: format!("the host's name {host_name:?} is not that of a pod of a set: name the peer in g_mirror_host"),
+        })?;
+        return Ok(Some(format!("{set}-{}.{set}-peers:{MIRROR_PORT}", node.peer())));
     }
     let bare_v6 = host.matches(':').count() > 1 && !host.starts_with('[');
     let has_port = !bare_v6 && host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
@@ -361,6 +377,9 @@ mod tests {
         assert_eq!(settings.mirror.peer.as_deref(), Some("office-0.office-peers.mail.svc:7025"));
         let settings = read(&format!("g_mirror_node \"0\"\n{both}")).unwrap().settings;
         assert_eq!(settings.mirror.peer.as_deref(), Some("office-1.office-peers.mail.svc:7"));
+        assert_eq!(settings.mirror.peer_admin.as_deref(), Some("office-1.office-peers.mail.svc:7026"));
+        let auto = read("g_mirror_node \"auto\"\ng_mirror_host \"auto\"\n").unwrap().settings;
+        assert_eq!(auto.mirror.peer.as_deref(), Some("office-0.office-peers:7025"));
         assert_eq!(read("g_mirror_host \"fd00::1\"").unwrap().settings.mirror.peer.as_deref(), Some("[fd00::1]:7025"));
         let error = from_text(&format!("{SECRET}g_mirror_node \"auto\"\n"), "laptop").unwrap_err();
         assert_eq!(error.line, 2);
