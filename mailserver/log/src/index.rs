@@ -1,5 +1,6 @@
 //! The sidecar of a sealed segment: where each of its entries begins. It is a cache: lost or damaged, it is rebuilt
-//! from the segment; what it says is believed only when a frame with the right number stands there.
+//! from the segment; what it says is believed only when a frame with the right number stands there. Only the
+//! maintenance thread writes it; a reader that finds none keeps one in memory as long as the segment is open.
 //!
 //! ```text
 //! magic 8 | salt of the segment 16 | first seq u64 | count u32 | crc32c of these u32 | place of each entry u32 …
@@ -20,7 +21,7 @@ const HEAD_BYTES: usize = 40;
 pub(crate) enum Index {
     /// In its file.
     File(File),
-    /// In memory, where the file could not be written.
+    /// In memory, where there is no good file.
     Memory(Vec<u32>),
 }
 
@@ -43,14 +44,6 @@ pub(crate) fn write(disk: &Disk, head: &SegmentHead, frames: &[u32]) -> Result<(
 }
 
 impl Index {
-    /// Opens the sidecar of a segment of `count` entries, or builds it again.
-    pub fn open(disk: &Disk, file: &LogFile, head: &SegmentHead, count: usize) -> Result<Self, LogError> {
-        match Self::open_file(disk, head, count) {
-            Some(index) => Ok(index),
-            None => Self::rebuild(disk, file, head, count),
-        }
-    }
-
     fn open_file(disk: &Disk, head: &SegmentHead, count: usize) -> Option<Self> {
         let file = File::open(disk.index_path(head.first())).ok()?;
         let mut bytes = [0; HEAD_BYTES];
@@ -58,16 +51,6 @@ impl Index {
         let expected_bytes = (HEAD_BYTES + 4 * count) as u64;
         let good = bytes[..] == head_bytes(head, count)[..] && file.metadata().ok()?.len() == expected_bytes;
         good.then_some(Self::File(file))
-    }
-
-    /// Builds the sidecar from the segment, and writes it if that can be done.
-    pub fn rebuild(disk: &Disk, file: &LogFile, head: &SegmentHead, count: usize) -> Result<Self, LogError> {
-        let frames = scan::find_frames(file, head, count)?;
-        if let Err(error) = write(disk, head, &frames) {
-            tracing::warn!(%error, "the index of a segment is kept in memory only");
-            return Ok(Self::Memory(frames));
-        }
-        Ok(Self::open_file(disk, head, count).unwrap_or(Self::Memory(frames)))
     }
 
     /// The byte at which the frame of the `slot`th entry should begin.
@@ -102,23 +85,35 @@ impl OpenSegment {
         crate::SegmentId(self.head.first())
     }
 
-    /// Where the frame of an entry of this sealed segment of `count` entries begins.
-    pub fn find(&self, disk: &Disk, seq: Seq, count: usize) -> Result<u64, LogError> {
+    /// Where the frame of an entry of this sealed segment of `count` entries begins; and whether the sidecar should be
+    /// written again, because it was of no use.
+    pub fn find(&self, disk: &Disk, seq: Seq, count: usize) -> Result<(u64, bool), LogError> {
         let slot = usize::try_from(seq.0 - self.head.first().0).unwrap_or(usize::MAX);
         let mut guard = self.index.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let index = match guard.take() {
-            Some(index) => index,
-            None => Index::open(disk, &self.file, &self.head, count)?,
-        };
-        let place = self.checked(&index, seq, slot)?;
-        if let Some(at) = place {
-            *guard = Some(index);
-            return Ok(at);
+        if guard.is_none() {
+            *guard = Index::open_file(disk, &self.head, count);
         }
-        let rebuilt = Index::rebuild(disk, &self.file, &self.head, count)?;
-        let place = self.checked(&rebuilt, seq, slot)?;
-        *guard = Some(rebuilt);
-        place.ok_or_else(|| self.lost(seq))
+        if let Some(index) = guard.as_ref() {
+            if let Some(at) = self.checked(index, seq, slot)? {
+                return Ok((at, false));
+            }
+            if matches!(index, Index::Memory(_)) {
+                return Err(self.lost(seq));
+            }
+        }
+        let index = Index::Memory(scan::find_frames(&self.file, &self.head, count)?);
+        let place = self.checked(&index, seq, slot)?;
+        *guard = Some(index);
+        place.map(|at| (at, true)).ok_or_else(|| self.lost(seq))
+    }
+
+    /// Builds the sidecar of this sealed segment of `count` entries from the segment, and writes it. Returns where the
+    /// last entry begins, if it is there.
+    pub fn index_again(&self, disk: &Disk, count: usize) -> Result<Option<u64>, LogError> {
+        let frames = scan::find_frames(&self.file, &self.head, count)?;
+        write(disk, &self.head, &frames)?;
+        *self.index.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
+        Ok(frames.last().filter(|place| **place != 0).map(|place| u64::from(*place) * ALIGN_BYTES))
     }
 
     fn checked(&self, index: &Index, seq: Seq, slot: usize) -> Result<Option<u64>, LogError> {

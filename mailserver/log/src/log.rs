@@ -14,6 +14,7 @@ use mailmirror_model::ids::{ChainHash, Position, Seq};
 use std::collections::VecDeque;
 use std::fs::{File, TryLockError};
 use std::path::Path;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -110,6 +111,7 @@ impl Log {
             writer: Mutex::new(writer_side(&mut found)),
             maintenance: Mutex::new(()),
             open_segments: Mutex::new(VecDeque::new()),
+            generation: AtomicU64::new(0),
         });
         if let Some(segment) = &lock(&shared.writer).segment {
             shared.remember(segment);
@@ -199,6 +201,10 @@ impl Log {
         if seq == Seq::ZERO {
             return Ok(Some((Tail::EMPTY.position, Tail::EMPTY.hash)));
         }
+        self.inner.shared.read_undisturbed(|| self.header_hash_now(seq))
+    }
+
+    fn header_hash_now(&self, seq: Seq) -> Result<Option<(Position, ChainHash)>, LogError> {
         let (first, tail) = {
             let state = lock(&self.inner.shared.state);
             (state.first(), state.tail)
@@ -286,16 +292,11 @@ impl Log {
         let firsts: Vec<Seq> = state.segments.range(..=bound).map(|(first, _)| *first).collect();
         drop(state);
         for &first in firsts.iter().take(firsts.len().saturating_sub(1)) {
-            let mut state = lock(&shared.state);
-            let bytes = state.segments.remove(&first).unwrap_or(0);
-            state.space.taken_bytes -= bytes.min(state.space.taken_bytes);
-            state.frames.remove(&first);
-            state.seals.retain(|seal| seal.segment != first);
-            state.unindexed.retain(|unindexed| *unindexed != first);
-            drop(state);
-            lock(&shared.open_segments).retain(|(open, _)| *open != first);
-            shared.disk.remove(&shared.disk.segment_path(first))?;
-            shared.disk.remove(&shared.disk.index_path(first))?;
+            shared.take_away(|| {
+                lock(&shared.state).forget_segment(first);
+                shared.disk.remove(&shared.disk.segment_path(first))?;
+                shared.disk.remove(&shared.disk.index_path(first))
+            })?;
         }
         if firsts.len() > 1 {
             shared.disk.sync_directory()?;
@@ -341,8 +342,9 @@ impl Log {
         drop(writer);
         match result {
             Ok(tail) => {
-                resume(shared);
+                // First the number, while the writer has nothing to say; then wake those who could not append.
                 shared.flushed.send_modify(|flushed| flushed.seq = tail.position.seq);
+                resume(shared);
                 Ok(tail)
             }
             Err(error) => {
@@ -354,12 +356,14 @@ impl Log {
 
     fn reload(&self, writer: &mut WriterSide) -> Result<Tail, LogError> {
         let shared = &self.inner.shared;
-        lock(&shared.open_segments).clear();
-        cut::finish(&shared.disk)?;
-        let mut found = crate::recover::recover_segments(&shared.disk)?;
-        let tail = found.tail;
-        lock(&shared.state).install(&mut found);
-        *writer = writer_side(&mut found);
+        let tail = shared.take_away(|| {
+            cut::finish(&shared.disk)?;
+            let mut found = crate::recover::recover_segments(&shared.disk)?;
+            let tail = found.tail;
+            lock(&shared.state).install(&mut found);
+            *writer = writer_side(&mut found);
+            Ok::<_, LogError>(tail)
+        })?;
         if let Some(segment) = &writer.segment {
             shared.remember(segment);
         }
@@ -387,6 +391,7 @@ fn resume(shared: &Shared) {
     }
     drop(state);
     shared.chores.notify_all();
+    shared.flushed.send_modify(|_| ());
 }
 
 fn wait_for_space<'a>(

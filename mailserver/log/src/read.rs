@@ -27,7 +27,7 @@ impl Log {
     /// # Errors
     /// [`LogError::Gone`] when the log begins later, [`LogError::Damaged`], [`LogError::Io`].
     pub fn read(&self, from: Seq, max_bytes: usize) -> Result<Vec<Entry<Bytes>>, LogError> {
-        self.read_up_to(from, max_bytes, |state| state.tail.position.seq)
+        self.inner.shared.read_undisturbed(|| self.read_up_to(from, max_bytes, |state| state.tail.position.seq))
     }
 
     /// As [`Log::read`], of the entries that are on stable storage.
@@ -35,7 +35,11 @@ impl Log {
     /// # Errors
     /// As [`Log::read`].
     pub fn read_flushed(&self, from: Seq, max_bytes: usize) -> Result<Vec<Entry<Bytes>>, LogError> {
-        self.read_up_to(from, max_bytes, |state| state.flushed)
+        // What is read here was announced before.
+        self.inner.shared.read_undisturbed(|| {
+            let announced = self.inner.shared.flushed.borrow().seq;
+            self.read_up_to(from, max_bytes, |state| state.flushed.min(announced))
+        })
     }
 
     /// Where an entry's bytes are; `None` when it was not appended yet.
@@ -43,6 +47,10 @@ impl Log {
     /// # Errors
     /// [`LogError::Gone`], [`LogError::Damaged`], [`LogError::Io`].
     pub fn locate(&self, seq: Seq) -> Result<Option<Location>, LogError> {
+        self.inner.shared.read_undisturbed(|| self.locate_now(seq))
+    }
+
+    fn locate_now(&self, seq: Seq) -> Result<Option<Location>, LogError> {
         let shared = &self.inner.shared;
         let state = lock(&shared.state);
         if seq > state.tail.position.seq {
@@ -162,10 +170,18 @@ type OpenSegment = std::sync::Arc<crate::index::OpenSegment>;
 
 fn find(shared: &Shared, place: &OnDisk, seq: Seq) -> Result<(OpenSegment, u64), LogError> {
     let segment = shared.open_segment(place.segment)?;
-    let at = match place.at {
-        Some(at) => at,
+    let (at, without_index) = match place.at {
+        Some(at) => (at, false),
         None => segment.find(&shared.disk, seq, place.count)?,
     };
+    if without_index {
+        let mut state = lock(&shared.state);
+        if !state.unindexed.contains(&place.segment) {
+            state.unindexed.push_back(place.segment);
+        }
+        drop(state);
+        shared.chores.notify_all();
+    }
     Ok((segment, at))
 }
 

@@ -155,7 +155,7 @@ fn set_length(shared: &Shared, segment: Seq, end: u64) -> Result<(), LogError> {
     Ok(())
 }
 
-/// Does for a segment of an earlier run what [`trim`] does.
+/// Does for a segment without a good index, as a crash may leave it, what [`trim`] does.
 fn index_again(shared: &Shared, segment: Seq) -> Result<(), LogError> {
     let _guard = lock(&shared.maintenance);
     if !still_sealed(shared, segment) {
@@ -166,8 +166,7 @@ fn index_again(shared: &Shared, segment: Seq) -> Result<(), LogError> {
         Err(LogError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => return Ok(()),
         other => other?,
     };
-    let last = Seq(segment.0 + count as u64 - 1);
-    let at = open.find(&shared.disk, last, count)?;
+    let Some(at) = open.index_again(&shared.disk, count)? else { return Ok(()) };
     if let Some(frame) = crate::scan::read_frame(&open.file, &open.key, at)? {
         set_length(shared, segment, at + crate::frame::framed_bytes(u64::from(frame.length)))?;
     }

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use mailmirror_model::entry::Entry;
 use mailmirror_model::ids::Seq;
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use tokio::sync::watch;
@@ -35,6 +36,9 @@ pub(crate) struct Shared {
     /// Held for each chore, and by who changes the log's files from outside.
     pub maintenance: Mutex<()>,
     pub open_segments: Mutex<VecDeque<(Seq, Arc<OpenSegment>)>>,
+    /// Counts the changes that take entries away: what was looked up before one may not be there after it. Odd while
+    /// one is being made.
+    pub generation: AtomicU64,
 }
 
 /// What the writer knows and nobody else changes.
@@ -281,6 +285,15 @@ impl State {
         self.opening.insert(first, reserve);
     }
 
+    /// Leaves a segment out whose file is going to be removed.
+    pub fn forget_segment(&mut self, first: Seq) {
+        let bytes = self.segments.remove(&first).unwrap_or(0);
+        self.space.taken_bytes -= bytes.min(self.space.taken_bytes);
+        self.frames.remove(&first);
+        self.seals.retain(|seal| seal.segment != first);
+        self.unindexed.retain(|unindexed| *unindexed != first);
+    }
+
     /// Forgets entries that are flushed, down to the bound.
     pub fn shrink_ring(&mut self, ring_max_bytes: usize) {
         while self.ring_bytes > ring_max_bytes
@@ -320,19 +333,55 @@ impl Shared {
         if let Some(segment) = cached {
             return Ok(segment);
         }
+        let generation = self.generation.load(Ordering::SeqCst);
         let opened = Arc::new(open_segment(&self.disk, first)?);
-        self.remember(&opened);
+        let mut open = lock(&self.open_segments);
+        // A file that was cut or removed meanwhile must not be found by later readers.
+        if self.generation.load(Ordering::SeqCst) == generation {
+            put_open(&mut open, &opened);
+        }
         Ok(opened)
+    }
+
+    /// Takes entries away: forgets open files, and lets readers see that what they had looked up may be gone.
+    pub fn take_away<T>(&self, change: impl FnOnce() -> T) -> T {
+        self.count_change();
+        let result = change();
+        self.count_change();
+        result
+    }
+
+    fn count_change(&self) {
+        let mut open = lock(&self.open_segments);
+        self.generation.fetch_add(1, Ordering::SeqCst);
+        open.clear();
+    }
+
+    /// Reads something that must not be disturbed by a change that takes entries away: an error during such a change
+    /// is no damage, so the read is done again after it.
+    pub fn read_undisturbed<T>(&self, read: impl Fn() -> Result<T, LogError>) -> Result<T, LogError> {
+        loop {
+            let generation = self.generation.load(Ordering::SeqCst);
+            let result = read();
+            let undisturbed = generation.is_multiple_of(2) && self.generation.load(Ordering::SeqCst) == generation;
+            if result.is_ok() || undisturbed {
+                return result;
+            }
+            drop(lock(&self.maintenance));
+        }
     }
 
     /// Keeps a segment open for readers, in the place of an older one.
     pub fn remember(&self, segment: &Arc<OpenSegment>) {
-        let first = segment.head.first();
-        let mut open = lock(&self.open_segments);
-        open.retain(|(other, _)| *other != first);
-        open.push_back((first, segment.clone()));
-        if open.len() > OPEN_SEGMENTS_MAX {
-            open.pop_front();
-        }
+        put_open(&mut lock(&self.open_segments), segment);
+    }
+}
+
+fn put_open(open: &mut VecDeque<(Seq, Arc<OpenSegment>)>, segment: &Arc<OpenSegment>) {
+    let first = segment.head.first();
+    open.retain(|(other, _)| *other != first);
+    open.push_back((first, segment.clone()));
+    if open.len() > OPEN_SEGMENTS_MAX {
+        open.pop_front();
     }
 }

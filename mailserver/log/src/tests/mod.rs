@@ -2,6 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod basics;
+mod crash;
+mod damage;
+mod full;
+mod power;
 
 use crate::{Log, LogOptions, Tail};
 use bytes::Bytes;
