@@ -3,6 +3,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
+# One thing after the other: each uses all processors, and the headings tell what is going on.
+.NOTPARALLEL:
 
 CARGO ?= cargo
 CLUSTER := e2e/cluster/cluster
@@ -14,12 +16,14 @@ STORY_ARGS ?=
 
 .PHONY: demo demo-down pair
 demo: ## A local two-node Kubernetes, the image, the chart, and the story with real mail (KUBECONFIG=... IMAGE=... for another cluster)
+	@.ci/deps --compiler
 	e2e/on-cluster story $(STORY_ARGS)
 
 demo-down: ## Remove the local cluster and all that `demo` made
 	$(CLUSTER) down
 
 pair: ## Two nodes as two processes on loopback: no Kubernetes, no root; Ctrl-C ends it
+	@.ci/deps --compiler
 	$(CARGO) build --locked -p mailserver -p mailmirror-e2e --bins
 	$(CARGO) run --quiet --locked -p mailmirror-e2e --bin pair
 
@@ -68,6 +72,7 @@ deny: ## Licences, banned crates, sources of all dependencies
 	$(DENY) --log-level error check bans licenses sources
 
 bench: ## Delivery rates and lag of the mail server, beside what the same disk can do
+	@.ci/deps --compiler
 	image/build --binaries
 	"$$(image/build --print-dir)/bench" $(BENCH_ARGS)
 
@@ -78,6 +83,7 @@ deps: ## Install what `check` needs (named first): a C compiler, shellcheck, rus
 	@.ci/deps
 
 image: ## The image as target/image/mailmirror.tar, built without a registry; its name in target/image/name
+	@.ci/deps --compiler
 	image/build
 
 generate: ## Write the generated files: crds/, the chart's CRD, deploy/
