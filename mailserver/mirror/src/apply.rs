@@ -77,8 +77,11 @@ fn apply_some(shared: &Shared) -> Result<bool, String> {
     if from > to && sent == Counters::default() {
         return Ok(false);
     }
-    let entries =
-        if from > to { Vec::new() } else { shared.log.read(from, BATCH_MAX_BYTES).map_err(|error| error.to_string())? };
+    let entries = if from > to {
+        Vec::new()
+    } else {
+        shared.log.read(from, BATCH_MAX_BYTES).map_err(|error| error.to_string())?
+    };
     let failed = |error: StoreError| format!("failed to follow the log: {error}");
     let mut batch = writer.batch().map_err(failed)?;
     count_sent(&mut batch, &sent);

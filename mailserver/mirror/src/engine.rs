@@ -289,8 +289,7 @@ fn open(options: EngineOptions, clock: Box<dyn Clock>) -> Result<Arc<Shared>, St
     let reader = store.reader();
     let counters = apply::counters_from(&reader.snapshot(|view| view.counters())?);
     let now = clock.now();
-    let identity =
-        Identity { node: options.node, store: meta.get().store, incarnation: Incarnation(rand::random()) };
+    let identity = Identity { node: options.node, store: meta.get().store, incarnation: Incarnation(rand::random()) };
     let node = Node::start(
         identity,
         options.timing,

@@ -34,7 +34,9 @@ impl Shared {
     /// Keeps a forward until it has its place in the log. An operation of a branch comes with its own identity.
     pub fn enqueue(&self, inner: &mut Inner, origin: Origin, frame: Bytes, waiter: Option<Waiter>) {
         inner.forward_bytes += frame.len();
-        inner.forwards.insert(origin, PendingForward { frame, waiter, sent_on: None, was_sent: false, since: self.now() });
+        inner
+            .forwards
+            .insert(origin, PendingForward { frame, waiter, sent_on: None, was_sent: false, since: self.now() });
     }
 
     /// Time passes: forwards that were not taken are offered again, and after `g_mirror_hold` those who wait are told:
@@ -134,9 +136,7 @@ pub(crate) fn refused(inner: &mut Inner, origin: Origin, why: &ForwardRefusal) {
         }
         ForwardRefusal::NoSpace => ProposeError::NoSpace,
         ForwardRefusal::TooLarge => ProposeError::TooLarge,
-        ForwardRefusal::Refused { refusal } => {
-            refusal_of(refusal).map_or(ProposeError::Holding, ProposeError::Refused)
-        }
+        ForwardRefusal::Refused { refusal } => refusal_of(refusal).map_or(ProposeError::Holding, ProposeError::Refused),
     };
     if let Some(PendingForward { waiter: Some(waiter), .. }) = remove(inner, origin) {
         waiter.tell_refused(told);

@@ -26,7 +26,9 @@ pub enum MetaError {
         source: io::Error,
     },
     /// Its text is damaged. It is written as a whole or not at all, so this was not a crash.
-    #[error("failed to read {path}: {source}; restore it, or remove the whole store so that it is filled from the peer")]
+    #[error(
+        "failed to read {path}: {source}; restore it, or remove the whole store so that it is filled from the peer"
+    )]
     Damaged {
         /// Which file.
         path: PathBuf,
@@ -62,8 +64,7 @@ impl Meta {
         let path = dir.join(FILE);
         match fs::read(&path) {
             Ok(text) => {
-                let remembered =
-                    serde_json::from_slice(&text).map_err(|source| MetaError::Damaged { path, source })?;
+                let remembered = serde_json::from_slice(&text).map_err(|source| MetaError::Damaged { path, source })?;
                 Ok(Self { dir: dir.to_owned(), remembered })
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -98,8 +99,8 @@ impl Meta {
             let path = path.to_owned();
             move |source| MetaError::Io { what, path, source }
         };
-        let text = serde_json::to_vec_pretty(&next)
-            .map_err(|source| MetaError::Damaged { path: path.clone(), source })?;
+        let text =
+            serde_json::to_vec_pretty(&next).map_err(|source| MetaError::Damaged { path: path.clone(), source })?;
         let mut file = File::create(&beside).map_err(failed("create", &beside))?;
         file.write_all(&text).and_then(|()| file.sync_all()).map_err(failed("write", &beside))?;
         fs::rename(&beside, &path).map_err(failed("replace", &path))?;

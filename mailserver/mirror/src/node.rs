@@ -130,6 +130,8 @@ pub struct Node {
     flushed: Seq,
     committed: Seq,
     applied: Seq,
+    /// What the master of this epoch has told to be committed; it may not be here yet.
+    told_commit: Seq,
     /// The log as it was when the role began: new changes wait until it is applied.
     role_began: (Time, Seq),
     peer: Option<Peer>,
@@ -173,6 +175,7 @@ impl Node {
             flushed: tail.seq,
             committed: committed.max(applied),
             applied,
+            told_commit: Seq::ZERO,
             role_began: (now, tail.seq),
             peer: None,
             following: false,
@@ -271,7 +274,8 @@ impl Node {
     /// A slave is told by its master what is committed (rule N3).
     pub fn on_commit_told(&mut self, seq: Seq, now: Time) {
         if self.role == Role::Slave {
-            self.commit_up_to(seq.min(self.flushed), now);
+            self.told_commit = self.told_commit.max(seq);
+            self.advance(now);
         }
     }
 
@@ -447,8 +451,10 @@ impl Node {
     }
 
     fn advance(&mut self, now: Time) {
-        if self.role != Role::Master {
-            return;
+        match self.role {
+            Role::None => return,
+            Role::Slave => return self.commit_up_to(self.told_commit.min(self.flushed), now),
+            Role::Master => {}
         }
         let peer_has = self.peer.as_ref().map_or(Seq::ZERO, |peer| peer.flushed);
         let candidate = match self.policy() {

@@ -69,13 +69,7 @@ pub struct LinkOptions {
 impl LinkOptions {
     /// The usual times.
     pub fn new(listen: SocketAddr, peer: Option<String>) -> Self {
-        Self {
-            listen,
-            peer,
-            nossl: false,
-            retry_max: Duration::from_secs(1),
-            silence_timeout: Duration::from_secs(2),
-        }
+        Self { listen, peer, nossl: false, retry_max: Duration::from_secs(1), silence_timeout: Duration::from_secs(2) }
     }
 }
 

@@ -22,7 +22,9 @@ pub enum PersonError {
     #[error("failed: this node has no record yet: start the master first, or connect the two nodes")]
     NoRecord,
     /// It might lose mail.
-    #[error("failed: {0}; what the other node has alone would be lost: give --accept-loss if the other node is stopped")]
+    #[error(
+        "failed: {0}; what the other node has alone would be lost: give --accept-loss if the other node is stopped"
+    )]
     MayLose(RecordRefusal),
     /// The record's rules forbid it.
     #[error("failed: {0}")]

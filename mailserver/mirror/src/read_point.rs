@@ -29,8 +29,7 @@ impl Shared {
             let (state, answer) = {
                 let mut inner = self.lock();
                 // A node in the middle of a rebase shows nothing (rule U2).
-                let state =
-                    if inner.branches.is_open() { ShowState::Wait } else { inner.node.show(self.now()) };
+                let state = if inner.branches.is_open() { ShowState::Wait } else { inner.node.show(self.now()) };
                 let answer = (state == ShowState::AskMaster).then(|| ask(&mut inner));
                 (state, answer)
             };

@@ -24,8 +24,7 @@ impl Shared {
     ) -> Result<Seq, (ProposeError, Option<Waiter>)> {
         let seq = inner.node.tail().seq.next();
         let now_seconds = self.clock.wall_millis() / 1000;
-        let allocated =
-            self.reader.snapshot(|view| Ok(inner.allocator.allocate(view, seq, change, when, now_seconds)));
+        let allocated = self.reader.snapshot(|view| Ok(inner.allocator.allocate(view, seq, change, when, now_seconds)));
         let operation = match allocated {
             Ok(Ok(operation)) => operation,
             Ok(Err(AllocateError::Refused(refusal))) => return Err((refusal.into(), waiter)),
@@ -64,24 +63,16 @@ impl Shared {
     }
 
     pub(crate) fn write_control<T: Serialize>(&self, inner: &mut Inner, kind: Kind, value: &T) {
-        let written = operation::encode(value)
-            .map_err(|error| error.to_string())
-            .and_then(|payload| {
-                let (origin, _) = self.new_origin(inner);
-                self.append(inner, kind, origin, &[&payload]).map_err(|error| error.to_string())
-            });
+        let written = operation::encode(value).map_err(|error| error.to_string()).and_then(|payload| {
+            let (origin, _) = self.new_origin(inner);
+            self.append(inner, kind, origin, &[&payload]).map_err(|error| error.to_string())
+        });
         if let Err(error) = written {
             self.fail(inner, "LogFailed", &format!("failed to write an entry that a role needs: {error}"));
         }
     }
 
-    fn append(
-        &self,
-        inner: &mut Inner,
-        kind: Kind,
-        origin: Origin,
-        payload: &[&[u8]],
-    ) -> Result<Seq, ProposeError> {
+    fn append(&self, inner: &mut Inner, kind: Kind, origin: Origin, payload: &[&[u8]]) -> Result<Seq, ProposeError> {
         inner.hlc = inner.hlc.tick(self.clock.wall_millis());
         let tail = inner.node.tail();
         let epoch = inner.node.obeyed().map_or(tail.epoch, |obeyed| obeyed.epoch);

@@ -40,7 +40,7 @@ async fn a2_a3_a4_a_master_that_dies_is_replaced_without_loss_and_returns_as_sla
     let mut pair = Pair::new(Authority::Managed);
     let (zero, one) = (pair.start(NodeId::Zero).await, pair.start(NodeId::One).await);
     let authority = TestAuthority::begin(AckPolicy::Peer, &zero).await;
-    authority.serve(&zero);
+    let serving_zero = authority.serve(&zero);
     authority.serve(&one);
     until(&one, "following", |status| status.role == Role::Slave && status.link_is_up()).await;
     zero.propose(create_account(), vec![]).await.unwrap().applied().await.unwrap().result.unwrap();
@@ -53,7 +53,9 @@ async fn a2_a3_a4_a_master_that_dies_is_replaced_without_loss_and_returns_as_sla
     while !authority.current().is_member(member(&one)) {
         tokio::task::yield_now().await;
     }
+    drop(zero);
     pair.stop(NodeId::Zero).await;
+    serving_zero.await.unwrap();
     assert!(authority.promote(&one), "a member is promoted");
     until(&one, "the new master alone", |status| status.role == Role::Master && status.alone && status.in_office).await;
     assert_eq!(shown(&one).await, before, "every acknowledged message, with its UID");

@@ -138,11 +138,7 @@ pub(super) async fn entries(
 }
 
 /// Appends entries; gives back those that the log cannot take yet.
-fn append(
-    shared: &Shared,
-    reading: &Reading,
-    entries: Vec<Entry<Bytes>>,
-) -> Result<Vec<Entry<Bytes>>, SessionError> {
+fn append(shared: &Shared, reading: &Reading, entries: Vec<Entry<Bytes>>) -> Result<Vec<Entry<Bytes>>, SessionError> {
     let Some((last_position, last_hash)) = entries.last().map(|entry| (entry.header().position, entry.hash())) else {
         return Ok(entries);
     };

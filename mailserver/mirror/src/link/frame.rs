@@ -76,11 +76,7 @@ pub async fn read<R: AsyncRead + Unpin>(reader: &mut R) -> Result<(FrameType, By
 ///
 /// # Errors
 /// See [`FrameError`].
-pub async fn write<W: AsyncWrite + Unpin>(
-    writer: &mut W,
-    kind: FrameType,
-    parts: &[&[u8]],
-) -> Result<(), FrameError> {
+pub async fn write<W: AsyncWrite + Unpin>(writer: &mut W, kind: FrameType, parts: &[&[u8]]) -> Result<(), FrameError> {
     let length = 1 + parts.iter().map(|part| part.len()).sum::<usize>();
     if length > FRAME_MAX_BYTES {
         return Err(FrameError::Length(length));

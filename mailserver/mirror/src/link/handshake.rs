@@ -45,13 +45,17 @@ pub enum HandshakeError {
     #[error("failed to shake hands: the peer uses TLS and this node has g_mirror_nossl \"TRUE\": set both alike")]
     PeerUsesTls,
     /// The other end does not speak TLS, or is no mirror.
-    #[error("failed to shake hands: the peer does not use TLS, or is no mirror: set g_mirror_nossl alike on both ({0})")]
+    #[error(
+        "failed to shake hands: the peer does not use TLS, or is no mirror: set g_mirror_nossl alike on both ({0})"
+    )]
     PeerUsesNoTls(std::io::Error),
     /// What answers is no mirror.
     #[error("failed to shake hands: what answers is no mirror: check g_mirror_host")]
     NoMirror,
     /// No version in common.
-    #[error("failed to shake hands: the peer speaks link versions {oldest} to {newest}, this node {VERSION_OLDEST} to {VERSION}: update the older one")]
+    #[error(
+        "failed to shake hands: the peer speaks link versions {oldest} to {newest}, this node {VERSION_OLDEST} to {VERSION}: update the older one"
+    )]
     Version {
         /// The peer's oldest.
         oldest: u16,

@@ -1,9 +1,9 @@
 //! The link between the two nodes (DESIGN 3.6): node 1 calls, node 0 listens; whoever is master sends its log.
 
+mod follow;
 pub mod frame;
 pub mod handshake;
 pub mod message;
-mod follow;
 mod sender;
 mod serve;
 mod session;

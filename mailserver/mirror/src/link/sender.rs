@@ -29,11 +29,7 @@ pub(super) async fn run<W: AsyncWrite + Unpin>(
 ) -> Result<(), SendError> {
     let mut tail = shared.tail.subscribe();
     let mut committed = shared.committed.subscribe();
-    let mut writing = Writing {
-        writer: BufWriter::with_capacity(64 * 1024, writer),
-        next: None,
-        told: Seq::ZERO,
-    };
+    let mut writing = Writing { writer: BufWriter::with_capacity(64 * 1024, writer), next: None, told: Seq::ZERO };
     loop {
         loop {
             match queue.try_recv() {

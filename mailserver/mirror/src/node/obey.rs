@@ -3,7 +3,7 @@
 use super::{Action, Alone, Node, SwapState, Time};
 use mailmirror_control::record::{AckPolicy, Member, Record};
 use mailmirror_control::status::{ObeyRefusal, Obeyed, Role};
-use mailmirror_model::ids::{Epoch, GrantNumber};
+use mailmirror_model::ids::{Epoch, GrantNumber, Seq};
 use mailmirror_model::operation::{EpochStart, Grant};
 
 impl Node {
@@ -83,8 +83,8 @@ impl Node {
         let same_authority = record.authority == obeyed.authority;
         let old_serial = same_authority
             && self.record.as_ref().is_some_and(|known| known.epoch == record.epoch && record.serial < known.serial);
-        let stale = old_serial
-            || if same_authority { record.epoch < obeyed.epoch } else { record.epoch <= obeyed.epoch };
+        let stale =
+            old_serial || if same_authority { record.epoch < obeyed.epoch } else { record.epoch <= obeyed.epoch };
         if stale {
             return Err(ObeyRefusal::Stale { authority: obeyed.authority, epoch: obeyed.epoch });
         }
@@ -137,6 +137,7 @@ impl Node {
         self.role_began = (now, self.tail.seq);
         self.peer = None;
         self.following = false;
+        self.told_commit = Seq::ZERO;
         self.peer_away_since = now;
         self.alone = Alone::No;
         self.swap = SwapState::None;
