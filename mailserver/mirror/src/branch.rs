@@ -100,7 +100,7 @@ pub(crate) fn resubmit(shared: &Arc<Shared>, inner: &mut Inner) {
             continue;
         }
         if let Err(error) = offer(shared, inner, &file) {
-            shared.note_problem(inner, "BranchUnreadable", error);
+            Shared::note_problem(inner, "BranchUnreadable", error);
             return;
         }
         if !inner.branches.first_is_read {

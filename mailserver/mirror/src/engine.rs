@@ -11,7 +11,7 @@ use crate::shared::{Inner, Marks, ReadPoints, Shared};
 use crate::ticket::{ProposeError, ShowError, Ticket};
 use bytes::Bytes;
 use mailmirror_control::record::Record;
-use mailmirror_control::status::{Counters, Link, NodeStatus, RecordAnswer, Role};
+use mailmirror_control::status::{Counters, Link, NodeStatus, ObeyRefusal, RecordAnswer, Role};
 use mailmirror_log::{Log, LogError, LogOptions};
 use mailmirror_model::allocate::Allocator;
 use mailmirror_model::ids::{BodyId, Incarnation, StoreId};
@@ -74,6 +74,9 @@ pub enum BodyError {
     /// No message has it any more.
     #[error("failed to read a message: its bytes are no longer kept")]
     Gone,
+    /// The node is about to stop.
+    #[error("failed to read a message: this node is shutting down")]
+    Stopping,
     /// The bytes are not those that were written.
     #[error("failed to read a message: its bytes are damaged on this node; run `tellmail resync_fast`")]
     Damaged,
@@ -182,11 +185,13 @@ impl Engine {
     /// # Errors
     /// See [`BodyError`].
     pub async fn body(&self, body: BodyId) -> Result<Bytes, BodyError> {
-        tokio::task::block_in_place(|| {
-            let place = self.shared.reader.snapshot(|view| view.body(body))?.ok_or(BodyError::Gone)?;
-            let bytes = self.shared.log.read_range(place.entry, place.offset_in_entry, place.size_bytes)?;
+        let shared = self.shared.clone();
+        let read = tokio::task::spawn_blocking(move || {
+            let place = shared.reader.snapshot(|view| view.body(body))?.ok_or(BodyError::Gone)?;
+            let bytes = shared.log.read_range(place.entry, place.offset_in_entry, place.size_bytes)?;
             if BodyId::of(&bytes) == body { Ok(bytes) } else { Err(BodyError::Damaged) }
-        })
+        });
+        read.await.map_err(|_| BodyError::Stopping)?
     }
 
     /// What changes, as it is applied. Whoever is told that it lags behind looks at everything again.
@@ -200,10 +205,16 @@ impl Engine {
     }
 
     /// Obeys a record of the authority, and answers with the status after it.
-    pub async fn obey(&self, record: Record) -> RecordAnswer {
-        let refused = tokio::task::block_in_place(|| self.shared.obey(&record).err());
-        let status = tokio::task::block_in_place(|| current_status(&self.shared));
-        RecordAnswer { refused, status }
+    ///
+    /// # Errors
+    /// [`ObeyRefusal::ShuttingDown`].
+    pub async fn obey(&self, record: Record) -> Result<RecordAnswer, ObeyRefusal> {
+        let shared = self.shared.clone();
+        let obeying = tokio::task::spawn_blocking(move || {
+            let refused = shared.obey(&record).err();
+            RecordAnswer { refused, status: current_status(&shared) }
+        });
+        obeying.await.map_err(|_| ObeyRefusal::ShuttingDown)
     }
 
     /// Whether this node is in office: only then may be done what must happen once (rules A6, A11).
@@ -287,7 +298,7 @@ fn open(options: EngineOptions, clock: Box<dyn Clock>) -> Result<Arc<Shared>, St
     }
     let applied = writer.position().0.seq;
     let reader = store.reader();
-    let counters = apply::counters_from(&reader.snapshot(|view| view.counters())?);
+    let counters = apply::counters_from(&reader.snapshot(mailmirror_store::Snapshot::counters)?);
     let now = clock.now();
     let identity = Identity { node: options.node, store: meta.get().store, incarnation: Incarnation(rand::random()) };
     let node = Node::start(
@@ -435,6 +446,6 @@ async fn telling(shared: Arc<Shared>) {
 }
 
 fn current_status(shared: &Shared) -> NodeStatus {
-    let totals = shared.reader.snapshot(|view| view.totals()).unwrap_or_default();
+    let totals = shared.reader.snapshot(mailmirror_store::Snapshot::totals).unwrap_or_default();
     crate::status::build(shared, &shared.lock(), &totals)
 }

@@ -68,7 +68,7 @@ impl Shared {
         let pending = std::mem::take(&mut inner.forwards);
         inner.forward_bytes = 0;
         for (origin, mut forward) in pending {
-            let Ok((wanted, bodies)) = crate::link::read_forward(forward.frame.clone()) else { continue };
+            let Ok((wanted, bodies)) = crate::link::read_forward(&forward.frame) else { continue };
             let Forward { when, change, .. } = wanted;
             match self.sequence(inner, change, &bodies, origin, when, forward.waiter.take()) {
                 Ok(_) => {}
@@ -158,7 +158,9 @@ pub(crate) fn encode(origin: Origin, when: When, change: Change, bodies: &[Bytes
     }
     let mut frame = BytesMut::with_capacity(length);
     frame.put_slice(&meta);
-    bodies.iter().for_each(|body| frame.put_slice(body));
+    for body in bodies {
+        frame.put_slice(body);
+    }
     Ok(frame.freeze())
 }
 

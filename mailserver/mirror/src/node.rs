@@ -63,8 +63,8 @@ impl Default for Timing {
             hold: Duration::from_secs(10),
             lease: Duration::from_secs(2),
             drift_margin: Duration::from_millis(50),
-            grace: Duration::from_millis(1000),
-            seal_timeout: Duration::from_secs(60),
+            grace: Duration::from_secs(1),
+            seal_timeout: Duration::from_mins(1),
         }
     }
 }
@@ -318,7 +318,7 @@ impl Node {
             && self.alone == Alone::No
             && self.swap == SwapState::None
             && away;
-        asks.then(|| Wish {
+        asks.then_some(Wish {
             node: self.identity.node,
             epoch: obeyed.epoch,
             incarnation: self.identity.incarnation,
@@ -339,7 +339,7 @@ impl Node {
             && !peer.busy
             && peer.flushed >= self.rejoin_mark
             && self.record.as_ref().is_some_and(|record| !record.is_member(slave));
-        complete.then(|| Ready {
+        complete.then_some(Ready {
             node: self.identity.node,
             epoch: obeyed.epoch,
             grant: self.seen_grant,

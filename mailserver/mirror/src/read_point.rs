@@ -35,13 +35,13 @@ impl Shared {
             };
             let from = match (state, answer) {
                 (ShowState::From(seq), _) => Some(seq),
-                (_, Some(answer)) => match answer.await {
-                    Ok(Some(seq)) => Some(seq),
-                    Ok(None) | Err(_) => {
+                (_, Some(answer)) => {
+                    let Ok(Some(seq)) = answer.await else {
                         tokio::time::sleep(ASK_AGAIN).await;
                         continue;
-                    }
-                },
+                    };
+                    Some(seq)
+                }
                 (_, None) => None,
             };
             if let Some(seq) = from {

@@ -233,7 +233,7 @@ impl Shared {
         self.stop.cancel();
     }
 
-    pub fn note_problem(&self, inner: &mut Inner, reason: &'static str, message: String) {
+    pub fn note_problem(inner: &mut Inner, reason: &'static str, message: String) {
         let problem = Problem { reason: reason.to_owned(), message };
         if inner.problems.get(reason) != Some(&problem) {
             tracing::warn!(reason, message = problem.message, "a problem");

@@ -39,7 +39,7 @@ async fn n2_r1_plain_hosts_mirror_both_ways_and_an_empty_slave_is_filled() {
 async fn a2_a3_a4_a_master_that_dies_is_replaced_without_loss_and_returns_as_slave() {
     let mut pair = Pair::new(Authority::Managed);
     let (zero, one) = (pair.start(NodeId::Zero).await, pair.start(NodeId::One).await);
-    let authority = TestAuthority::begin(AckPolicy::Peer, &zero).await;
+    let authority = TestAuthority::begin(AckPolicy::Peer, &zero);
     let serving_zero = authority.serve(&zero);
     authority.serve(&one);
     until(&one, "following", |status| status.role == Role::Slave && status.link_is_up()).await;
@@ -76,7 +76,7 @@ async fn a2_a3_a4_a_master_that_dies_is_replaced_without_loss_and_returns_as_sla
 async fn a10_a_swap_seals_and_loses_nothing() {
     let mut pair = Pair::new(Authority::Managed);
     let (zero, one) = (pair.start(NodeId::Zero).await, pair.start(NodeId::One).await);
-    let authority = TestAuthority::begin(AckPolicy::Peer, &zero).await;
+    let authority = TestAuthority::begin(AckPolicy::Peer, &zero);
     authority.serve(&zero);
     authority.serve(&one);
     until(&one, "following", |status| status.role == Role::Slave && status.link_is_up()).await;

@@ -57,7 +57,7 @@ pub(super) fn probed(
     if common.next() < first {
         let message =
             format!("the peer's log begins at {first}, this node has entries up to {common}: run `tellmail resync`");
-        shared.note_problem(inner, "ResyncNeeded", message.clone());
+        Shared::note_problem(inner, "ResyncNeeded", message.clone());
         return Err(SessionError::Refused(message));
     }
     Ok(Some(common))
@@ -68,7 +68,7 @@ pub(super) fn start(shared: &Arc<Shared>, reading: &mut Reading, common: Seq) ->
     let left = tokio::task::block_in_place(|| crate::branch::leave(shared, reading.id, common));
     if let Err(message) = left {
         let mut inner = shared.lock();
-        shared.note_problem(&mut inner, "BranchKept", message.clone());
+        Shared::note_problem(&mut inner, "BranchKept", message.clone());
         return Err(SessionError::Refused(message));
     }
     let mut guard = shared.lock();
@@ -153,7 +153,7 @@ fn append(shared: &Shared, reading: &Reading, entries: Vec<Entry<Bytes>>) -> Res
         Err(AppendError::QueueFull) => return Ok(entries),
         Err(AppendError::NoSpace) => {
             let message = "no space left for what the master sends: free space on this node's volume".to_owned();
-            shared.note_problem(inner, "DiskFull", message.clone());
+            Shared::note_problem(inner, "DiskFull", message.clone());
             return Err(SessionError::Refused(message));
         }
         Err(error) => return Err(SessionError::Refused(error.to_string())),

@@ -178,7 +178,9 @@ async fn prove(
     let secrets = &ours.secrets[..ours.secrets.len().min(SECRETS_MAX)];
     let count = u8::try_from(secrets.len()).unwrap_or_default();
     let mut proofs = vec![count];
-    secrets.iter().for_each(|secret| proofs.extend_from_slice(&proof(secret, side)));
+    for secret in secrets {
+        proofs.extend_from_slice(&proof(secret, side));
+    }
     stream.write_all(&proofs).await?;
     stream.flush().await?;
 

@@ -57,7 +57,7 @@ pub(super) fn follow(
 
 /// A change that a client wanted at the slave (rule N2). What is known already is not done again; the slave finds it
 /// in the stream.
-pub(super) fn forward(shared: &Arc<Shared>, payload: Bytes) -> Result<(), SessionError> {
+pub(super) fn forward(shared: &Arc<Shared>, payload: &Bytes) -> Result<(), SessionError> {
     let (forward, bodies) = read_forward(payload).map_err(SessionError::Forward)?;
     let Forward { origin, when, change } = forward;
     if origin.node == shared.options.node {
@@ -94,9 +94,9 @@ fn is_known(shared: &Shared, inner: &Inner, origin: Origin) -> bool {
 }
 
 /// A forwarded change and its bodies; or what is wrong with it.
-pub(crate) fn read_forward(payload: Bytes) -> Result<(Forward, Vec<Bytes>), String> {
+pub(crate) fn read_forward(payload: &Bytes) -> Result<(Forward, Vec<Bytes>), String> {
     let bad = |what: &dyn std::fmt::Display| what.to_string();
-    let (forward, rest) = postcard::take_from_bytes::<Forward>(&payload).map_err(|error| bad(&error))?;
+    let (forward, rest) = postcard::take_from_bytes::<Forward>(payload).map_err(|error| bad(&error))?;
     let mut at = payload.len() - rest.len();
     let mut bodies = Vec::new();
     if let Change::Add { bodies: metas, .. } = &forward.change {

@@ -146,7 +146,7 @@ async fn read<R: AsyncRead + Unpin>(shared: &Arc<Shared>, mut reader: R, id: u64
         match kind {
             FrameType::Control => control(shared, &mut reading, &payload)?,
             FrameType::Entries => follow::entries(shared, &mut reading, payload).await?,
-            FrameType::Forward => serve::forward(shared, payload)?,
+            FrameType::Forward => serve::forward(shared, &payload)?,
         }
     }
 }

@@ -80,7 +80,7 @@ pub async fn until(engine: &Engine, what: &str, wanted: impl Fn(&NodeStatus) -> 
     let reached = status.wait_for(|status| wanted(status));
     match tokio::time::timeout(PATIENCE, reached).await {
         Ok(found) => found.unwrap().clone(),
-        Err(_) => panic!("{what} was not reached: {:#?}", engine.status().borrow()),
+        Err(tokio::time::error::Elapsed { .. }) => panic!("{what} was not reached: {:#?}", engine.status().borrow()),
     }
 }
 
@@ -90,7 +90,7 @@ pub struct TestAuthority {
 }
 
 impl TestAuthority {
-    pub async fn begin(policy: AckPolicy, master: &Engine) -> Arc<Self> {
+    pub fn begin(policy: AckPolicy, master: &Engine) -> Arc<Self> {
         let status = master.status().borrow().clone();
         let first = Member { node: status.node, store: status.store };
         let record = Record::first(AuthorityId(77), policy, first, None);
@@ -124,7 +124,7 @@ impl TestAuthority {
                 let record = authority.current();
                 if record.serial != told {
                     told = record.serial;
-                    engine.obey(record).await;
+                    engine.obey(record).await.unwrap();
                 }
                 tokio::select! {
                     changed = status.changed() => if changed.is_err() { return },
