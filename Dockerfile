@@ -28,7 +28,8 @@ COPY ${BINARIES}/ /usr/local/bin/
 FROM ${RUST} AS build
 WORKDIR /src
 COPY . .
-RUN image/build --binaries \
+RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/src/target \
+    image/build --binaries \
  && mkdir /out \
  && cp "$(image/build --print-dir)"/mailserver "$(image/build --print-dir)"/tellmail \
        "$(image/build --print-dir)"/mailmirror-operator /out/
