@@ -1,6 +1,6 @@
 //! Power cuts and kills at any step: what was flushed is there, and the log goes on.
 
-use super::power::{Dice, Image, Power, put};
+use super::power::{Dice, Image, Power, image_of, put};
 use super::*;
 use crate::disk::Hook;
 use crate::{LogError, read_entries_file};
@@ -70,11 +70,6 @@ fn check(room: &Path, cut: &Cut, entries: &[Entry<Bytes>]) {
         put(&image, &directory, third.path());
         go_on(&open(third.path()), cut.flushed, entries);
     }
-}
-
-fn image_of(directory: &Path) -> Image {
-    let files = std::fs::read_dir(directory).unwrap().map(|item| item.unwrap().path());
-    files.map(|path| (path.clone(), std::fs::read(path).unwrap())).collect()
 }
 
 /// The log holds a beginning of the entries, at least what was flushed, and takes the rest.

@@ -1,5 +1,6 @@
 //! Damage is named, never taken for the end of the log, and does not hide what is whole.
 
+use super::power::{image_of, put};
 use super::*;
 use crate::disk::{Hook, Step};
 use crate::{AppendError, LogError, SegmentId};
@@ -115,13 +116,7 @@ fn flushed_entries_that_are_damaged_in_the_last_segment_are_not_cut_off() {
         if closed {
             log.close().unwrap();
         }
-        std::fs::create_dir_all(&copy).unwrap();
-        for item in std::fs::read_dir(room.path()).unwrap() {
-            let path = item.unwrap().path();
-            if path.is_file() {
-                std::fs::copy(&path, copy.join(path.file_name().unwrap())).unwrap();
-            }
-        }
+        put(&image_of(room.path()), room.path(), &copy);
         let path = copy.join(format!("{}.log", location.segment));
         let mut bytes = std::fs::read(&path).unwrap();
         bytes[usize::try_from(location.offset_bytes).unwrap() + 150] ^= 1;

@@ -232,3 +232,18 @@ pub(crate) fn put(image: &Image, from: &Path, to: &Path) {
         std::fs::write(target, bytes).unwrap();
     }
 }
+
+/// The files in a directory. It may be that of an open log: an index may get its name meanwhile, and is then missed.
+pub(crate) fn image_of(directory: &Path) -> Image {
+    let paths = std::fs::read_dir(directory).unwrap().map(|item| item.unwrap().path());
+    let mut image = Image::new();
+    for path in paths.filter(|path| !path.is_dir()) {
+        match std::fs::read(&path) {
+            Ok(bytes) => {
+                image.insert(path, bytes);
+            }
+            Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::NotFound),
+        }
+    }
+    image
+}
