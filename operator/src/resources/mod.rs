@@ -11,6 +11,7 @@ mod statefulset;
 
 pub use config::config_hash;
 pub use secret::{NewSecret, generated as generated_secret};
+pub(crate) use service::{MASTER, SLAVE};
 
 use crate::api::PAIR_LABEL;
 use crate::pair::ValidatedPair;

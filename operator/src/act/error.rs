@@ -1,0 +1,61 @@
+//! What can go wrong when the API server is asked.
+
+use std::future::Future;
+use std::time::Duration;
+
+/// How long one request may take.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A request that did not do what it should.
+#[derive(Debug, thiserror::Error)]
+pub enum ActError {
+    /// No answer in time; it may have been done.
+    #[error("failed to {what}: the API server did not answer in {REQUEST_TIMEOUT:?}")]
+    Timeout {
+        /// What was asked.
+        what: String,
+    },
+    /// It was refused, or could not be asked.
+    #[error("failed to {what}: {source}")]
+    Api {
+        /// What was asked.
+        what: String,
+        /// Why not.
+        source: kube::Error,
+    },
+    /// What the server has cannot be understood.
+    #[error("failed to {what}: {why}")]
+    Content {
+        /// What was asked.
+        what: String,
+        /// Why not.
+        why: String,
+    },
+}
+
+impl ActError {
+    /// Whether somebody else was faster: it is read again at once.
+    pub fn is_conflict(&self) -> bool {
+        matches!(self, Self::Api { source: kube::Error::Api(status), .. } if status.is_conflict() || status.is_already_exists())
+    }
+
+    /// Whether it is not there.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Api { source: kube::Error::Api(status), .. } if status.is_not_found())
+    }
+}
+
+/// A request with a bound.
+///
+/// # Errors
+/// [`ActError`].
+pub async fn bounded<T>(
+    what: impl Into<String>,
+    request: impl Future<Output = kube::Result<T>>,
+) -> Result<T, ActError> {
+    match tokio::time::timeout(REQUEST_TIMEOUT, request).await {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(source)) => Err(ActError::Api { what: what.into(), source }),
+        Err(_) => Err(ActError::Timeout { what: what.into() }),
+    }
+}
