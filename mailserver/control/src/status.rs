@@ -213,10 +213,10 @@ pub enum ObeyRefusal {
         epoch: Epoch,
     },
     /// The record promotes this node with another store than it has (rules A4, A5).
-    #[error("the record names store {recorded} for this node, which has store {store}")]
+    #[error("the record names {} for this node, which has store {store}", .recorded.map_or_else(|| "no store".to_owned(), |id| format!("store {id}")))]
     OtherStore {
-        /// As recorded.
-        recorded: StoreId,
+        /// As recorded; `None` where the record does not name this node.
+        recorded: Option<StoreId>,
         /// As it is.
         store: StoreId,
     },
