@@ -9,7 +9,7 @@ use crate::memory::MODSEQ_MAX;
 use crate::operation::{Add, Change, NewMailbox, Operation, Stamp};
 use crate::outcome::Refusal;
 use crate::state::View;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 /// 2020-01-01T00:00:00Z: values of UIDVALIDITY count seconds from here, in steps of two.
 const UID_VALIDITY_EPOCH_SECONDS: u64 = 1_577_836_800;
@@ -169,6 +169,8 @@ impl<V: View> Draft<'_, V> {
                 self.stamp(*mailbox, 0)
             }
             Change::Tombstone { mailbox, uids } => self.tombstone(*mailbox, uids),
+            Change::BranchDelete { mailbox: Some(mailbox), .. } => self.stamp(*mailbox, 0),
+            Change::BranchDelete { account, mailbox: None, .. } => self.branch_delete(*account),
             Change::Move { from, to, items } => {
                 // Both are looked up before either gets a stamp, so that a missing one is named as such.
                 self.numbers(*from)?;
@@ -264,6 +266,15 @@ impl<V: View> Draft<'_, V> {
             stamp.uid_validity = Some(uid_validity);
         }
         Ok(())
+    }
+
+    /// Any mailbox of the account may lose messages; of those on their way it is not known whose they are.
+    fn branch_delete(&mut self, account: AccountId) -> Drafted<V> {
+        self.need_account(account)?;
+        let applied = self.view(|view| view.mailboxes(account))?.into_iter().map(|mailbox| mailbox.id);
+        let given: Vec<_> = self.allocator.mailboxes.keys().copied().collect();
+        let all: BTreeSet<_> = applied.chain(given).collect();
+        all.into_iter().try_for_each(|mailbox| self.stamp(mailbox, 0))
     }
 
     fn reserve_in_new(&mut self, target: MailboxId, count: usize) -> Drafted<V> {

@@ -5,6 +5,7 @@
 //! caller sets the entry aside (rule L4).
 
 mod accounts;
+mod branch;
 mod mailboxes;
 mod messages;
 
@@ -145,6 +146,9 @@ impl<S: State> Run<'_, S> {
             Change::Move { from, to, items } => self.move_messages(*from, *to, items),
             Change::Tombstone { mailbox, uids } => self.tombstone(*mailbox, uids),
             Change::Touch { mailbox, items } => self.touch(*mailbox, items),
+            Change::BranchDelete { account, mailbox, through, items } => {
+                self.branch_delete(*account, *mailbox, *through, items)
+            }
         }
     }
 }

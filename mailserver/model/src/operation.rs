@@ -9,7 +9,7 @@
 use crate::flags::{Flag, When};
 use crate::ids::{
     AccountId, AuthorityId, BodyId, Epoch, GrantNumber, Incarnation, MailboxId, MessageId, ModSeq, NodeId, Position,
-    Uid, UidValidity,
+    Seq, Uid, UidValidity,
 };
 use serde::{Deserialize, Serialize};
 
@@ -137,6 +137,18 @@ pub enum Change {
         /// Where.
         mailbox: MailboxId,
         /// Which.
+        items: Vec<MessageId>,
+    },
+    /// A branch's delete of a mailbox or an account: it removes what the branch knew, not what came since (rule U6).
+    /// Without newer mail the mailbox, or the account, goes too; with newer mail it stays, the account as disabled.
+    BranchDelete {
+        /// Whose.
+        account: AccountId,
+        /// Which; `None`: the whole account.
+        mailbox: Option<MailboxId>,
+        /// Messages that were added up to here are removed: the fork point.
+        through: Seq,
+        /// Messages that the branch had added itself.
         items: Vec<MessageId>,
     },
 }

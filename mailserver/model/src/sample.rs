@@ -236,13 +236,23 @@ impl Master {
             7 => Change::PutSetting { name: format!("g_{}", self.random.below(3)), values: self.values() },
             8 => Change::Tombstone { mailbox, uids: self.uids() },
             9 => Change::Touch { mailbox, items: self.messages(mailbox).into_iter().map(|(id, _)| id).collect() },
-            10 => Change::Nothing,
+            10 if self.random.one_in(2) => Change::Nothing,
+            10 => self.branch_delete(mailbox),
             11..=13 => self.flag_items(mailbox),
             14 => Change::Expunge { mailbox, items: self.references(mailbox) },
             15 => Change::Move { from: mailbox, to: self.mailbox(), items: self.move_items(mailbox) },
             _ => return self.add(),
         };
         (change, Vec::new())
+    }
+
+    fn branch_delete(&mut self, mailbox: MailboxId) -> Change {
+        Change::BranchDelete {
+            account: self.account_of(mailbox),
+            mailbox: (!self.random.one_in(4)).then_some(mailbox),
+            through: Seq(self.random.below(self.position.seq.0 + 1)),
+            items: self.messages(mailbox).into_iter().map(|(id, _)| id).collect(),
+        }
     }
 
     fn fresh(&mut self) -> u128 {

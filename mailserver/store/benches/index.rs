@@ -149,9 +149,9 @@ fn main() {
     let some = store.reader().snapshot(|snapshot| snapshot.rows(MailboxId(0))).unwrap();
     let spent = follow(&mut writer, 10_000, |at| {
         let row = &some[usize::try_from(at).unwrap() % some.len()];
-        let flag = if at % 2 == 0 { Flag::Seen } else { Flag::Flagged };
+        let flag = if at.is_multiple_of(2) { Flag::Seen } else { Flag::Flagged };
         let target = MessageRef { uid: row.uid, message: row.id };
-        let set = at / 2 / some.len() as u64 % 2 == 0;
+        let set = (at / 2 / some.len() as u64).is_multiple_of(2);
         let (set, clear) = if set { (vec![flag], vec![]) } else { (vec![], vec![flag]) };
         let items = vec![FlagItem { target, set, clear }];
         source.entry(Change::Flags { mailbox: MailboxId(0), items, unchanged_since: None }, &[])

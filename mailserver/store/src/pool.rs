@@ -3,6 +3,7 @@
 use crate::StoreError;
 use crate::reader::Snapshot;
 use crate::schema;
+use crate::sql::run;
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -38,9 +39,9 @@ impl Reader {
     pub fn snapshot<T>(&self, read: impl FnOnce(&Snapshot) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let lease = self.lease()?;
         let snapshot = lease.snapshot.as_ref().ok_or(StoreError::Damaged("a connection"))?;
-        snapshot.db().execute_batch("BEGIN")?;
+        run(snapshot.db(), "BEGIN", [])?;
         let result = read(snapshot);
-        snapshot.db().execute_batch("COMMIT")?;
+        run(snapshot.db(), "COMMIT", [])?;
         result
     }
 

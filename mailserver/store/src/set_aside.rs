@@ -49,6 +49,7 @@ impl Scope {
             }
             Change::SetAccount { account, .. }
             | Change::DeleteAccount { account }
+            | Change::BranchDelete { account, mailbox: None, .. }
             | Change::Subscribe { account, .. } => scopes.push(Self::Account(*account)),
             Change::RenameMailbox { account, mailbox, created, .. } => {
                 scopes.extend([Self::Account(*account), Self::Mailbox(*mailbox)]);
@@ -57,6 +58,7 @@ impl Scope {
             Change::Add { adds, .. } => scopes.extend(adds.iter().map(|add| Self::Mailbox(add.mailbox))),
             Change::Move { from, to, .. } => scopes.extend([Self::Mailbox(*from), Self::Mailbox(*to)]),
             Change::DeleteMailbox { mailbox, .. }
+            | Change::BranchDelete { mailbox: Some(mailbox), .. }
             | Change::Flags { mailbox, .. }
             | Change::Expunge { mailbox, .. }
             | Change::Tombstone { mailbox, .. }
@@ -105,7 +107,10 @@ impl Frozen {
             }
         }
         // These reach into mailboxes that they do not name.
-        if let Change::DeleteAccount { account } | Change::RenameMailbox { account, .. } = change {
+        if let Change::DeleteAccount { account }
+        | Change::RenameMailbox { account, .. }
+        | Change::BranchDelete { account, mailbox: None, .. } = change
+        {
             for scope in &self.0 {
                 if let Scope::Mailbox(mailbox) = scope
                     && state.mailbox(*mailbox)?.is_some_and(|mailbox| mailbox.account == *account)

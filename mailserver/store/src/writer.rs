@@ -64,7 +64,7 @@ impl Writer {
     pub fn batch(&mut self) -> Result<Batch<'_>, StoreError> {
         self.state.db().execute_batch("BEGIN IMMEDIATE")?;
         let (position, hash) = (self.position, self.hash);
-        Ok(Batch { writer: self, position, hash, counts: BTreeMap::new() })
+        Ok(Batch { writer: self, position, hash, counts: BTreeMap::new(), committed: false })
     }
 
     /// Empties the index: the log is replayed from its first entry (rules L5, U2). Readers that are at it keep what
@@ -135,6 +135,7 @@ pub struct Batch<'w> {
     position: Position,
     hash: ChainHash,
     counts: BTreeMap<&'static str, u64>,
+    committed: bool,
 }
 
 impl Batch<'_> {
@@ -155,7 +156,9 @@ impl Batch<'_> {
 
     /// Adds to a durable counter.
     pub fn count(&mut self, name: &'static str, add: u64) {
-        *self.counts.entry(name).or_default() += add;
+        if add > 0 {
+            *self.counts.entry(name).or_default() += add;
+        }
     }
 
     /// The state, for corrections that a resync makes beside the log (rule R2).
@@ -202,6 +205,7 @@ impl Batch<'_> {
         let values = params![epoch.0.cast_signed(), seq.0.cast_signed(), Id::new(self.hash.0)];
         run(db, "UPDATE state SET epoch = ?, seq = ?, hash = ?", values)?;
         db.execute_batch("COMMIT")?;
+        self.committed = true;
         (self.writer.position, self.writer.hash) = (self.position, self.hash);
         Ok(self.position)
     }
@@ -292,17 +296,72 @@ impl Batch<'_> {
 
 impl Drop for Batch<'_> {
     fn drop(&mut self) {
-        let writer = &mut *self.writer;
-        if writer.state.db().is_autocommit() {
+        if self.committed {
             return;
         }
+        let writer = &mut *self.writer;
         writer.state.forget();
-        // A failure means that SQLite has rolled back by itself.
-        let _ = writer.state.db().execute_batch("ROLLBACK");
+        // On a full disk SQLite may have rolled back by itself.
+        if !writer.state.db().is_autocommit()
+            && let Err(error) = writer.state.db().execute_batch("ROLLBACK")
+        {
+            tracing::warn!(%error, "a transaction could not be rolled back");
+        }
         match Frozen::load(writer.state.db()) {
             Ok(frozen) => writer.frozen = frozen,
             // Kept: too much waits rather than too little.
             Err(error) => tracing::warn!(%error, "what waits could not be read again"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::Store;
+    use mailmirror_log::SegmentId;
+    use mailmirror_model::memory::MemoryState;
+    use mailmirror_model::sample::{Master, apply_entry};
+
+    #[test]
+    fn a_full_disk_takes_nothing_along_and_the_rest_follows_when_there_is_space() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path()).unwrap();
+        let mut writer = store.writer().unwrap();
+        let mut master = Master::new(3, 0);
+        let entries: Vec<_> = (0..400).map(|_| master.write().unwrap()).collect();
+        let location = Location { segment: SegmentId(Seq(1)), offset_bytes: 0, length_bytes: 1 };
+        let follow = |writer: &mut Writer| {
+            let from = usize::try_from(writer.position().0.seq.0).unwrap();
+            let mut batch = writer.batch()?;
+            for entry in entries[from..].iter().take(20) {
+                batch.apply(entry, location)?;
+            }
+            batch.commit()
+        };
+        let limit = |writer: &Writer, pages: u32| {
+            let db = writer.state.db();
+            let used: u32 = db.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
+            db.pragma_update(None, "max_page_count", used + pages).unwrap();
+        };
+        limit(&writer, 0);
+        let mut full = 0;
+        while writer.position().0.seq.0 < entries.len() as u64 {
+            let before = writer.position();
+            if let Err(error) = follow(&mut writer) {
+                assert!(error.is_disk_full(), "{error}");
+                assert_eq!(writer.position(), before);
+                full += 1;
+                assert!(full < 100, "space is back, and it is still full");
+                limit(&writer, full);
+            }
+        }
+        assert!(full > 2, "the disk was full {full} times only");
+        let mut memory = MemoryState::default();
+        for entry in &entries {
+            apply_entry(&mut memory, entry).unwrap();
+        }
+        assert_eq!(digests::root(writer.state.db()).unwrap(), memory.digests().root());
     }
 }

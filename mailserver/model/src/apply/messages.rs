@@ -1,4 +1,4 @@
-//! Messages: adding, flags, expunge, move, and what a rebase writes about them.
+//! Messages: adding, flags, expunge and move.
 
 use super::{ApplyError, Decided, Run, Uids};
 use crate::flags::FlagSet;
@@ -213,43 +213,6 @@ impl<S: State> Run<'_, S> {
         Ok(pairs)
     }
 
-    /// A UID that is in use is passed over: it means something. UIDNEXT is put above all of them (rule U4).
-    pub(super) fn tombstone(&mut self, id: MailboxId, uids: &[Uid]) -> Decided<S> {
-        let Some(mut mailbox) = self.state.mailbox(id)? else { return Ok(Err(Refusal::NoMailbox)) };
-        let stamp = self.stamp(id)?;
-        let mut changed = false;
-        for &uid in uids {
-            if self.state.message(id, uid)?.is_some() {
-                continue;
-            }
-            self.state.put_tombstone(id, uid, stamp.modseq)?;
-            if mailbox.uid_next.is_some_and(|next| uid >= next) {
-                mailbox.uid_next = uid.plus(1);
-            }
-            changed = true;
-        }
-        if changed {
-            self.raise(mailbox, stamp.modseq)?;
-        }
-        Ok(Ok(Done::Plain))
-    }
-
-    pub(super) fn touch(&mut self, id: MailboxId, items: &[MessageId]) -> Decided<S> {
-        let Some(mailbox) = self.state.mailbox(id)? else { return Ok(Err(Refusal::NoMailbox)) };
-        let stamp = self.stamp(id)?;
-        let mut changed = false;
-        for &item in items {
-            let Some(mut message) = self.state.message_by_id(id, item)? else { continue };
-            message.modseq = stamp.modseq;
-            self.state.put_message(&message)?;
-            changed = true;
-        }
-        if changed {
-            self.raise(mailbox, stamp.modseq)?;
-        }
-        Ok(Ok(Done::Plain))
-    }
-
     /// The UID finds a message, its identity says whether it is the one that was meant. One that a rebase gave another
     /// UID is found by its identity (rule U2).
     fn find(&self, mailbox: MailboxId, wanted: MessageRef) -> Result<Option<Message>, ApplyError<S::Error>> {
@@ -260,7 +223,7 @@ impl<S: State> Run<'_, S> {
         Ok(self.state.message_by_id(mailbox, wanted.message)?)
     }
 
-    fn raise(&mut self, mut mailbox: Mailbox, modseq: ModSeq) -> Result<(), ApplyError<S::Error>> {
+    pub(super) fn raise(&mut self, mut mailbox: Mailbox, modseq: ModSeq) -> Result<(), ApplyError<S::Error>> {
         mailbox.highest_modseq = modseq;
         self.state.put_mailbox(&mailbox)?;
         self.touched.insert(Touched::Mailbox(mailbox.id));

@@ -246,6 +246,35 @@ fn a_move_within_one_mailbox_gives_new_uids() {
 }
 
 #[test]
+fn u6_a_delete_on_a_branch_takes_what_it_knew_and_not_what_came_since() {
+    let branch_delete = |mailbox, through, items: &[u128]| Change::BranchDelete {
+        account: ACCOUNT,
+        mailbox,
+        through: Seq(through),
+        items: items.iter().map(|id| MessageId(*id)).collect(),
+    };
+    let mut world = World::new();
+    world.run(add_all(&[add(WORK, 4)])).result.unwrap();
+    let fork = world.seq;
+    world.run(add_all(&[add(WORK, 5), add(WORK, 6)])).result.unwrap();
+    world.plain(branch_delete(Some(WORK), fork, &[5]));
+    assert_eq!(world.uids(WORK), [(3, 6)], "4 was there at the fork, 5 was the branch's own");
+    assert_eq!(world.state.tombstones(WORK).map(|(uid, _)| uid.get()).collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(world.refused(branch_delete(Some(INBOX), fork, &[])), Refusal::Inbox);
+    assert_eq!(world.refused(branch_delete(Some(MailboxId(99)), fork, &[])), Refusal::NoMailbox);
+
+    world.plain(branch_delete(None, fork, &[]));
+    let account = world.state.account(ACCOUNT).unwrap().unwrap();
+    assert!(!account.enabled, "it has newer mail: it stays, as disabled");
+    assert_eq!((world.uids(INBOX), world.uids(WORK)), (vec![], vec![(3, 6)]));
+    world.plain(branch_delete(Some(WORK), fork, &[6]));
+    assert_eq!(world.names(), ["INBOX"], "nothing newer was left in it");
+    world.plain(branch_delete(None, fork, &[]));
+    assert_eq!(world.state.digests().root(), crate::digest::Digest::ZERO);
+    assert_eq!(world.refused(branch_delete(None, fork, &[])), Refusal::NoAccount);
+}
+
+#[test]
 fn u7_flags_merge_by_clock_and_not_by_order() {
     let mut world = World::new();
     world.run(set_flags(&[item(1, 1, &["\\Seen", "$A"], &[])])).result.unwrap();
