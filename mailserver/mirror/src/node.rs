@@ -352,13 +352,18 @@ impl Node {
     pub fn swap(&self) -> Option<SwapProgress> {
         match self.swap {
             SwapState::None => None,
-            SwapState::Sealing { number, at: Some(position), .. } if self.committed >= position.seq => {
+            SwapState::Sealing { number, at: Some(position), .. } if self.is_on_both(position.seq) => {
                 Some(SwapProgress::Sealed { number, position })
             }
             SwapState::Draining { number } | SwapState::Sealing { number, .. } => {
                 Some(SwapProgress::Draining { number })
             }
         }
+    }
+
+    /// Whether both nodes have it on their disks; under `local` that is more than being committed.
+    fn is_on_both(&self, seq: Seq) -> bool {
+        self.committed >= seq && self.peer.as_ref().is_some_and(|peer| peer.flushed >= seq)
     }
 
     /// The role.

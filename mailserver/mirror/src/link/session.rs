@@ -59,8 +59,11 @@ pub(crate) async fn run<S: AsyncRead + AsyncWrite + Send>(shared: &Arc<Shared>, 
     let (reader, writer) = tokio::io::split(stream);
     let (out, queue) = mpsc::channel(OUT_QUEUE_MAX_MESSAGES);
     {
+        let now = shared.now();
         let mut inner = shared.lock();
         inner.session = Some(Session { id, out });
+        // What was acknowledged or told on an earlier connection does not count on this one (rule A5).
+        forget_connection(&mut inner, now);
         let standing = standing(&inner);
         super::send(&mut inner, Message::Standing(standing));
     }
@@ -97,13 +100,17 @@ impl Drop for EndOfSession<'_> {
         if matches!(inner.link, Link::Connected { .. }) {
             inner.link = Link::Disconnected { since: self.shared.clock.wall_millis(), error: None };
         }
-        inner.node.on_following(false);
-        inner.node.on_peer_gone(now);
-        // Those who wait for a read point ask again when there is a link.
-        inner.reads.asked = None;
-        inner.reads.waiting.clear();
+        forget_connection(&mut inner, now);
         self.shared.publish(&mut inner);
     }
+}
+
+fn forget_connection(inner: &mut Inner, now: Time) {
+    inner.node.on_following(false);
+    inner.node.on_peer_gone(now);
+    // Those who wait for a read point ask again when there is a link.
+    inner.reads.asked = None;
+    inner.reads.waiting.clear();
 }
 
 /// Pings the peer; ends when the link has to begin anew.
