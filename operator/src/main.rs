@@ -1,9 +1,12 @@
 //! `mailmirror-operator`: runs the operator, and prints what it is made of.
 
+mod probe;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use mailmirror_operator::{api, rbac, reason, run};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 
 /// The operator of Mailmirror.
@@ -24,6 +27,14 @@ enum Command {
     Rbac(Output),
     /// Prints the page about the reasons in conditions and events.
     Reasons(Output),
+    /// Asks an address by HTTP and fails unless the answer is a success; what `helm test` runs.
+    Probe {
+        /// For example `http://mailmirror-operator:8080/readyz`.
+        url: String,
+        /// How long each step may take, in seconds.
+        #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=300))]
+        timeout: u64,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -73,6 +84,9 @@ fn main() -> anyhow::Result<()> {
         Command::Crd(Output { output }) => put(output, &api::crd_yaml()?),
         Command::Rbac(Output { output }) => put(output, &rbac::yaml()?),
         Command::Reasons(Output { output }) => put(output, &reason::page()),
+        Command::Probe { url, timeout } => {
+            put(None, &format!("{}\n", probe::probe(&url, Duration::from_secs(timeout))?))
+        }
     }
 }
 
