@@ -87,6 +87,19 @@ pub trait Snapshot {
     fn message(&self, mailbox: MailboxId, uid: Uid) -> Result<Option<MessageRow>, ReadError>;
     /// The messages of a mailbox in order of UID.
     fn messages(&self, mailbox: MailboxId) -> Result<Vec<MessageRow>, ReadError>;
+    /// At most `limit` messages with a UID from `first` to `last`, in order of UID: a mailbox is looked at in pages.
+    fn messages_between(
+        &self,
+        mailbox: MailboxId,
+        first: Uid,
+        last: Uid,
+        limit: usize,
+    ) -> Result<Vec<MessageRow>, ReadError> {
+        let mut found = self.messages(mailbox)?;
+        found.retain(|message| (first..=last).contains(&message.uid));
+        found.truncate(limit);
+        Ok(found)
+    }
     /// Those with a mod-sequence above `since`, in order of UID.
     fn changed_since(&self, mailbox: MailboxId, since: ModSeq) -> Result<Vec<MessageRow>, ReadError>;
     /// The UIDs that went with a mod-sequence above `since`.

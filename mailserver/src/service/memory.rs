@@ -268,7 +268,8 @@ impl Snapshot for MemoryState {
     }
 }
 
-fn status() -> NodeStatus {
+/// The status of a node that is alone.
+pub fn status() -> NodeStatus {
     let origin = Position { epoch: Epoch(0), seq: Seq(0) };
     NodeStatus {
         version: "0".to_owned(),

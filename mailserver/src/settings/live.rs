@@ -70,10 +70,11 @@ pub fn load(path: &Path, host_name: &str) -> Result<Read, SettingsError> {
     read::from_text(&text, host_name).map_err(wrong)
 }
 
-/// The name of this host: in a pod, the pod's.
+/// The name of this host: in a pod, the pod's (`POD_NAME` by the downward API, else its host name).
 pub fn host_name() -> String {
     let kernel = std::fs::read_to_string("/proc/sys/kernel/hostname");
-    let named = std::env::var("HOSTNAME").ok().or_else(|| kernel.ok());
+    let set = |name: &str| std::env::var(name).ok();
+    let named = set("POD_NAME").or_else(|| kernel.ok()).or_else(|| set("HOSTNAME"));
     named.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).unwrap_or_else(|| "localhost".to_owned())
 }
 

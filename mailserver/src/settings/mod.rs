@@ -73,8 +73,8 @@ pub struct MirrorSettings {
     pub alone: bool,
     /// The acknowledgement policy on a plain host (`g_mirror_ack`).
     pub ack: AckPolicy,
-    /// The bound of the queue, in bytes (`g_mirror_queue_max`, rule L8).
-    pub queue_max_bytes: u64,
+    /// The most bytes of the whole log (`g_log_max`); `None`: as many as the disk has.
+    pub log_max_bytes: Option<u64>,
 }
 
 /// Where `g_mirror_secret` comes from.

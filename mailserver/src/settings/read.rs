@@ -116,7 +116,7 @@ fn mirror(lines: &Lines<'_>, host_name: &str, admin_port: u16) -> Result<MirrorS
         managed: lines.parsed("g_mirror_managed", false, units::boolean)?,
         alone: lines.parsed("g_mirror_alone", false, units::boolean)?,
         ack,
-        queue_max_bytes: lines.parsed("g_mirror_queue_max", 4 << 30, units::size)?,
+        log_max_bytes: lines.parsed("g_log_max", None, |text| units::size(text).map(Some))?,
     })
 }
 
