@@ -69,9 +69,6 @@ impl Default for Timing {
     }
 }
 
-/// Entries that the slave may lack when a master that is alone stops answering alone.
-pub const REJOIN_LAG_MAX_ENTRIES: u64 = 64;
-
 /// Something that the shell has to do, in this order, before anything else happens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
@@ -100,13 +97,15 @@ pub struct Peer {
     pub busy: bool,
     in_sync: bool,
     moved_at: Time,
+    /// Where the log ended at some moment: when the slave has that, it is known by how much time it lags.
+    mark: (Seq, Time),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Alone {
     No,
-    /// Granted; in force once the entry at this place is flushed (`None`: not written yet).
-    Granted(Option<Seq>),
+    /// Granted; in force once the entry at this place is flushed (rule L1).
+    Granted(Seq),
     Yes,
 }
 
@@ -114,7 +113,7 @@ enum Alone {
 enum SwapState {
     None,
     Draining { number: u64 },
-    Sealing { number: u64, at: Option<Position>, since: Time },
+    Sealing { number: u64, at: Position, since: Time },
 }
 
 /// The state of one node.
@@ -201,12 +200,6 @@ impl Node {
             self.stuck_since = Some(now);
         }
         self.tail = tail;
-        if let Alone::Granted(at @ None) = &mut self.alone {
-            *at = Some(tail.seq);
-        }
-        if let SwapState::Sealing { at: at @ None, .. } = &mut self.swap {
-            *at = Some(tail);
-        }
     }
 
     /// The log was cut after this place (rule U2).
@@ -217,15 +210,17 @@ impl Node {
         self.applied = self.applied.min(tail.seq);
     }
 
-    /// The index is empty and follows the log from its beginning.
+    /// The index is empty and follows the log from its beginning. Nothing is shown and no numbers are given out until
+    /// it is where it was: what was applied once is forgotten by those who give out numbers.
     pub fn on_rewound(&mut self) {
+        self.role_began.1 = self.role_began.1.max(self.applied);
         self.applied = Seq::ZERO;
     }
 
     /// The log has flushed up to here.
     pub fn on_flushed(&mut self, seq: Seq, now: Time) {
         self.flushed = self.flushed.max(seq).min(self.tail.seq);
-        if let Alone::Granted(Some(at)) = self.alone
+        if let Alone::Granted(at) = self.alone
             && self.flushed >= at
         {
             self.alone = Alone::Yes;
@@ -239,9 +234,11 @@ impl Node {
         self.applied = self.applied.max(seq);
     }
 
-    /// A slave is connected and has everything up to `common`, checked by hash (rule R1).
-    pub fn on_peer(&mut self, store: StoreId, incarnation: Incarnation, common: Seq, busy: bool, now: Time) {
-        let peer = Peer { store, incarnation, flushed: common, busy, in_sync: false, moved_at: now };
+    /// A slave is connected. What it has is what both logs have in common, checked by hash (rule R1), as far as that is
+    /// on its disk (rule L2).
+    pub fn on_peer(&mut self, store: StoreId, incarnation: Incarnation, flushed: Seq, busy: bool, now: Time) {
+        let mark = (self.tail.seq, now);
+        let peer = Peer { store, incarnation, flushed, busy, in_sync: false, moved_at: now, mark };
         self.peer = Some(peer);
         self.judge_peer(now);
         self.advance(now);
@@ -293,7 +290,9 @@ impl Node {
             // Out of office before the seal is written: whoever reads the seal need not wait for a lease (rule A6).
             self.lease_until = None;
             self.lease_floor = now;
-            self.swap = SwapState::Sealing { number, at: None, since: now };
+            let epoch = self.obeyed.map_or(self.tail.epoch, |obeyed| obeyed.epoch);
+            let at = Position { epoch, seq: self.tail.seq.next() };
+            self.swap = SwapState::Sealing { number, at, since: now };
             actions.push(Action::WriteSeal(Seal { swap: number }));
         }
         if let SwapState::Sealing { since, number, .. } = self.swap
@@ -352,8 +351,8 @@ impl Node {
     pub fn swap(&self) -> Option<SwapProgress> {
         match self.swap {
             SwapState::None => None,
-            SwapState::Sealing { number, at: Some(position), .. } if self.is_on_both(position.seq) => {
-                Some(SwapProgress::Sealed { number, position })
+            SwapState::Sealing { number, at, .. } if self.is_on_both(at.seq) => {
+                Some(SwapProgress::Sealed { number, position: at })
             }
             SwapState::Draining { number } | SwapState::Sealing { number, .. } => {
                 Some(SwapProgress::Draining { number })
@@ -436,23 +435,32 @@ impl Node {
         let tail = self.tail.seq;
         let grace = self.timing.grace;
         let Some(peer) = &mut self.peer else { return };
-        let lag = tail.0 - peer.flushed.0.min(tail.0);
-        if peer.in_sync {
+        // It lags by time, not by entries: under load a far peer always lacks what is on its way.
+        let keeps_up = peer.flushed >= peer.mark.0 && now.since(peer.mark.1) <= grace;
+        if peer.flushed >= peer.mark.0 {
+            peer.mark = (tail, now);
+        }
+        if peer.flushed >= tail {
+            peer.moved_at = now;
+        } else if peer.in_sync && now.since(peer.moved_at) > grace * 3 {
             // Three graces without progress: it is connected, but it does not write.
-            if lag > 0 && now.since(peer.moved_at) > grace * 3 {
-                peer.in_sync = false;
-            }
-        } else if lag <= REJOIN_LAG_MAX_ENTRIES && !peer.busy && now.since(peer.moved_at) <= grace * 3 {
+            peer.in_sync = false;
+        }
+        if !peer.in_sync && !peer.busy && keeps_up {
             peer.in_sync = true;
             peer.moved_at = now;
-            if self.alone == Alone::Yes {
-                self.alone = Alone::No;
-            }
             self.rejoin_mark = tail;
         }
-        if lag == 0 {
-            peer.moved_at = now;
+        // Also where a grant comes that the slave's return has made needless.
+        if peer.in_sync && !peer.busy && self.alone == Alone::Yes {
+            self.stop_alone();
         }
+    }
+
+    /// From now on nothing is acknowledged alone; the slave is reported once it has all that was (rule A3).
+    fn stop_alone(&mut self) {
+        self.alone = Alone::No;
+        self.rejoin_mark = self.tail.seq;
     }
 
     fn advance(&mut self, now: Time) {

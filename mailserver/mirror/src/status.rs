@@ -27,7 +27,8 @@ pub(crate) fn build(shared: &Shared, inner: &Inner, totals: &Totals) -> NodeStat
         role: node.role(),
         obeyed: node.obeyed().copied(),
         in_office: node.in_office(now),
-        alone: node.is_alone() || (node.policy() == AckPolicy::Local && node.peer().is_none()),
+        alone: node.is_alone()
+            || (node.role() == Role::Master && node.policy() == AckPolicy::Local && node.peer().is_none()),
         degraded_since: node.degraded_since().map(ago),
         serving: is_serving(inner, now),
         tail: node.tail(),

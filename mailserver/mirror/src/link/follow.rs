@@ -79,7 +79,8 @@ pub(super) fn start(shared: &Arc<Shared>, reading: &mut Reading, common: Seq) ->
     }
     reading.follow = Follow::Following;
     let busy = inner.branches.is_open();
-    send(inner, Message::Follow { after: common, busy });
+    let flushed = inner.node.flushed().min(common);
+    send(inner, Message::Follow { after: common, flushed, busy });
     inner.node.on_following(true);
     inner.problems.remove("ResyncNeeded");
     inner.problems.remove("BranchKept");

@@ -31,6 +31,9 @@ pub enum Message {
     Follow {
         /// The last entry that it has.
         after: Seq,
+        /// What of that is on its disk (rule L2).
+        #[serde(default = "nothing")]
+        flushed: Seq,
         /// Whether a resync or a rebase is open (rule A3).
         busy: bool,
     },
@@ -110,6 +113,10 @@ pub enum Message {
     /// A message of a later version.
     #[serde(other)]
     Unknown,
+}
+
+fn nothing() -> Seq {
+    Seq::ZERO
 }
 
 /// Who a node is, and where it stands.

@@ -40,6 +40,7 @@ pub(super) fn follow(
     inner: &mut Inner,
     reading: &Reading,
     after: Seq,
+    flushed: Seq,
     busy: bool,
 ) -> Result<(), SessionError> {
     let Some(peer) = reading.peer.as_ref().filter(|peer| serves(inner, peer)) else {
@@ -48,7 +49,7 @@ pub(super) fn follow(
     if after > inner.node.tail().seq || after.next() < shared.log.first_seq() {
         return Err(SessionError::Refused(format!("entries after {after} are not in this log")));
     }
-    inner.node.on_peer(peer.store, peer.incarnation, after, busy, shared.now());
+    inner.node.on_peer(peer.store, peer.incarnation, flushed, busy, shared.now());
     send_out(inner, Outgoing::Stream(after));
     shared.publish(inner);
     tracing::info!(%after, "the slave follows");

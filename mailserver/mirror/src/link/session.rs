@@ -173,7 +173,9 @@ fn control(shared: &Arc<Shared>, reading: &mut Reading, payload: &Bytes) -> Resu
                 follow::start(shared, reading, common)?;
             }
         }
-        Message::Follow { after, busy } => serve::follow(shared, inner, reading, after, busy)?,
+        Message::Follow { after, flushed, busy } => {
+            serve::follow(shared, inner, reading, after, flushed.min(after), busy)?;
+        }
         Message::Ack { flushed, busy } => {
             inner.node.on_peer_flushed(flushed, busy, now);
             crate::apply::note_sent(inner);

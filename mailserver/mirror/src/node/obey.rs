@@ -23,8 +23,9 @@ impl Node {
             return Err(ObeyRefusal::OtherStore { recorded: recorded.map(|member| member.store), store: me.store });
         }
         let mut actions = Vec::new();
+        let old_policy = self.policy();
         self.note(record, &mut actions);
-        let old_policy = self.record.replace(record.clone()).map(|known| known.policy);
+        self.record = Some(record.clone());
         if begins {
             if record.holder == me.node {
                 self.become_master(record, now, &mut actions);
@@ -33,8 +34,9 @@ impl Node {
             }
         }
         if self.role == Role::Master {
-            if old_policy.is_some_and(|old| old != record.policy) && record.policy != AckPolicy::Peer {
-                self.alone = Alone::No;
+            if old_policy != record.policy {
+                // What was acknowledged under the old policy, the slave may lack.
+                self.stop_alone();
             }
             self.learn_grant(record, &mut actions);
             self.follow_swap(record);
@@ -116,6 +118,8 @@ impl Node {
             record.grant
         };
         if self.tail.epoch != record.epoch {
+            // It may raise all numbers (rule U1): none is given out before it is applied.
+            self.role_began.1 = self.tail.seq.next();
             actions.push(Action::WriteEpoch(EpochStart {
                 authority: record.authority,
                 epoch: record.epoch,
@@ -149,14 +153,19 @@ impl Node {
     }
 
     fn learn_grant(&mut self, record: &Record, actions: &mut Vec<Action>) {
-        if record.grant <= self.seen_grant || self.alone != Alone::No {
+        if record.grant <= self.seen_grant {
+            return;
+        }
+        let for_this_run = record.granted_to == Some(self.identity.incarnation);
+        let me = Member { node: self.identity.node, store: self.identity.store };
+        let granted = for_this_run && record.policy == AckPolicy::Peer && record.members == [me];
+        if self.alone != Alone::No && !granted {
             return;
         }
         self.seen_grant = record.grant;
-        let for_this_run = record.granted_to == Some(self.identity.incarnation);
-        let me = Member { node: self.identity.node, store: self.identity.store };
-        if for_this_run && record.policy == AckPolicy::Peer && record.members == [me] {
-            self.alone = Alone::Granted(None);
+        if granted && self.alone == Alone::No {
+            let before = actions.iter().filter(|action| matches!(action, Action::WriteEpoch(_))).count() as u64;
+            self.alone = Alone::Granted(Seq(self.tail.seq.0 + before + 1));
             actions.push(Action::WriteGrant(Grant { number: record.grant, incarnation: self.identity.incarnation }));
         }
     }
