@@ -7,11 +7,15 @@ use mailmirror_control::record::AckPolicy;
 use mailmirror_control::status::{Link, Role};
 use mailmirror_model::ids::NodeId;
 
-/// Every run of a process is told every change of the record, and one that refused is told again after a while.
+/// Every run of a process is told every change of the record, and one that refused is told again after a while. A
+/// holder on a volume that is not the recorded one is not told: it would lead with an older state (rule A5).
 pub(super) fn tell(situation: &Situation<'_>, plan: &mut Plan) {
     for node in NodeId::BOTH {
         let view = situation.view(node);
         let Some(status) = view.status() else { continue };
+        if node == situation.holder && situation.volume_replaced(node) {
+            continue;
+        }
         let known = view.told.filter(|told| {
             told.incarnation == status.incarnation
                 && told.authority == situation.record.authority

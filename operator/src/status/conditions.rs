@@ -221,7 +221,7 @@ fn degraded(facts: &Facts<'_>) -> Verdict {
 
 /// Nothing is lost yet, but a slave outside the set could not be promoted if it were.
 fn would_be_blocked(facts: &Facts<'_>) -> Option<Reason> {
-    let memory = facts.memory?;
+    let Some(memory) = facts.memory else { return Some(Reason::NoRecord) };
     let slave = memory.record.holder.peer();
     let view = facts.observed.node(slave);
     match (memory.record.policy, view.status()) {
