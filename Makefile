@@ -86,12 +86,13 @@ image: ## The image as target/image/mailmirror.tar, built without a registry; it
 	@.ci/deps --compiler
 	image/build
 
-generate: ## Write the generated files: crds/, the chart's CRD, deploy/
+generate: ## Write the generated files: crds/, the chart's CRD, rights and table of values, deploy/, the reasons
 	charts/generate
 
 drift:
 	@echo "== generated files =="
 	charts/generate --check
+	charts/check-metrics
 
 ##@ The local cluster (e2e/cluster)
 
