@@ -4,7 +4,7 @@
 use crate::node::Time;
 use crate::shared::{Inner, Shared, Unsent};
 use mailmirror_control::status::Counters;
-use mailmirror_log::Location;
+use mailmirror_log::{Location, LogError};
 use mailmirror_model::digest::Digest;
 use mailmirror_model::entry::{Entry, Kind};
 use mailmirror_model::ids::{Position, Seq};
@@ -13,6 +13,7 @@ use mailmirror_model::outcome::{Done, Outcome, Touched};
 use mailmirror_store::{AppliedEntry, Batch, StoreError};
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 /// Entries of one transaction, in bytes; a single larger one is a transaction of its own.
 const BATCH_MAX_BYTES: usize = 4 * 1024 * 1024;
@@ -20,6 +21,8 @@ const BATCH_MAX_BYTES: usize = 4 * 1024 * 1024;
 const BATCH_MAX_ENTRIES: usize = 512;
 /// Entries that are counted one by one while the peer lacks them.
 const UNSENT_MAX: usize = 16 * 1024;
+/// How soon a full disk is tried again.
+const SPACE_RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What one entry did, in numbers.
 #[derive(Clone, Copy, Default)]
@@ -42,14 +45,37 @@ struct Settled {
 /// Applies until the engine stops. Runs on a thread of its own, as the index blocks.
 pub(crate) fn run(shared: &Arc<Shared>, runtime: &tokio::runtime::Handle) {
     let mut committed = shared.committed.subscribe();
+    let mut is_full = false;
     loop {
         committed.borrow_and_update();
         match apply_some(shared) {
-            Ok(true) => continue,
-            Ok(false) => {}
-            Err(error) => {
+            Ok(did) => {
+                if std::mem::take(&mut is_full) {
+                    shared.lock().problems.remove("IndexDiskFull");
+                }
+                if did {
+                    continue;
+                }
+            }
+            Err(ApplyFailure::DiskFull(why)) => {
+                // Nothing is lost: the log has it, and the index goes on when there is space.
+                let message = format!("{why}: free space on this node's volume");
+                Shared::note_problem(&mut shared.lock(), "IndexDiskFull", message);
+                is_full = true;
+                let stopped = runtime.block_on(async {
+                    tokio::select! {
+                        () = tokio::time::sleep(SPACE_RETRY_INTERVAL) => false,
+                        () = shared.stop.cancelled() => true,
+                    }
+                });
+                if stopped {
+                    return;
+                }
+                continue;
+            }
+            Err(ApplyFailure::Broken(why)) => {
                 let mut inner = shared.lock();
-                shared.fail(&mut inner, "IndexFailed", &error);
+                shared.fail(&mut inner, "IndexFailed", &why);
                 shared.publish(&mut inner);
                 return;
             }
@@ -66,34 +92,57 @@ pub(crate) fn run(shared: &Arc<Shared>, runtime: &tokio::runtime::Handle) {
     }
 }
 
+/// Why a batch was not applied.
+enum ApplyFailure {
+    /// There is no space for the index now.
+    DiskFull(String),
+    /// Something that does not mend itself.
+    Broken(String),
+}
+
+impl From<StoreError> for ApplyFailure {
+    fn from(error: StoreError) -> Self {
+        let why = format!("failed to follow the log: {error}");
+        if error.is_disk_full() { Self::DiskFull(why) } else { Self::Broken(why) }
+    }
+}
+
+impl From<LogError> for ApplyFailure {
+    fn from(error: LogError) -> Self {
+        Self::Broken(error.to_string())
+    }
+}
+
 /// Applies one batch; says whether there was one.
-fn apply_some(shared: &Shared) -> Result<bool, String> {
+fn apply_some(shared: &Shared) -> Result<bool, ApplyFailure> {
     let mut writer = shared.writer.lock().unwrap_or_else(PoisonError::into_inner);
     let (from, to, sent) = {
-        let mut inner = shared.lock();
+        let inner = shared.lock();
         let to = inner.node.committed().min(inner.node.flushed());
-        (inner.node.applied().next(), to, std::mem::take(&mut inner.sent_since))
+        (inner.node.applied().next(), to, inner.sent_since)
     };
     if from > to && sent == Counters::default() {
         return Ok(false);
     }
-    let entries = if from > to {
-        Vec::new()
-    } else {
-        shared.log.read(from, BATCH_MAX_BYTES).map_err(|error| error.to_string())?
-    };
-    let failed = |error: StoreError| format!("failed to follow the log: {error}");
-    let mut batch = writer.batch().map_err(failed)?;
+    let entries = if from > to { Vec::new() } else { shared.log.read(from, BATCH_MAX_BYTES)? };
+    let mut batch = writer.batch()?;
     count_sent(&mut batch, &sent);
     let mut settled = Vec::new();
     for entry in entries.iter().take(BATCH_MAX_ENTRIES).take_while(|entry| entry.header().position.seq <= to) {
         let seq = entry.header().position.seq;
-        let location = shared.log.locate(seq).map_err(|error| error.to_string())?;
-        let location = location.ok_or_else(|| format!("failed to find entry {seq} in the log"))?;
-        settled.push(apply_one(shared, &mut batch, entry, location).map_err(failed)?);
+        let location = shared.log.locate(seq)?;
+        let location =
+            location.ok_or_else(|| ApplyFailure::Broken(format!("failed to find entry {seq} in the log")))?;
+        settled.push(apply_one(shared, &mut batch, entry, location)?);
     }
-    batch.commit().map_err(failed)?;
+    batch.commit()?;
     drop(writer);
+    {
+        let kept = &mut shared.lock().sent_since;
+        kept.out_add_sent -= sent.out_add_sent;
+        kept.out_add_bytes -= sent.out_add_bytes;
+        kept.out_del_sent -= sent.out_del_sent;
+    }
     settle(shared, settled);
     Ok(true)
 }

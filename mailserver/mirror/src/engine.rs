@@ -17,7 +17,7 @@ use mailmirror_model::allocate::Allocator;
 use mailmirror_model::ids::{BodyId, Incarnation, StoreId};
 use mailmirror_model::operation::Change;
 use mailmirror_model::outcome::Touched;
-use mailmirror_store::{Reader, Store, StoreError};
+use mailmirror_store::{Reader, Store, StoreError, Totals};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -428,12 +428,21 @@ async fn ticking(shared: Arc<Shared>) {
 /// Tells the status.
 async fn telling(shared: Arc<Shared>) {
     let mut changed = shared.changed.subscribe();
+    let mut totals = Totals::default();
+    let mut counted_at: Option<tokio::time::Instant> = None;
     loop {
         changed.borrow_and_update();
-        let for_status = shared.clone();
-        if let Ok(status) = tokio::task::spawn_blocking(move || current_status(&for_status)).await {
-            shared.status.send_replace(Arc::new(status));
+        // Counting everything costs some time in a large store: once a second is enough.
+        if counted_at.is_none_or(|at| at.elapsed() >= STATUS_INTERVAL) {
+            let reader = shared.reader.clone();
+            let counting = tokio::task::spawn_blocking(move || reader.snapshot(mailmirror_store::Snapshot::totals));
+            if let Ok(Ok(counted)) = counting.await {
+                totals = counted;
+            }
+            counted_at = Some(tokio::time::Instant::now());
         }
+        let status = crate::status::build(&shared, &shared.lock(), &totals);
+        shared.status.send_replace(Arc::new(status));
         tokio::select! {
             () = tokio::time::sleep(STATUS_PAUSE) => {}
             () = shared.stop.cancelled() => return,

@@ -492,3 +492,6 @@ impl Node {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,7 @@ pub enum StoreError {
     #[error("failed to use the directory of the index: {0}")]
     Io(#[from] std::io::Error),
     /// Something in the index has no meaning.
-    #[error("failed to read the index: {0} has no meaning; run `tellmail reindex`")]
+    #[error("failed to read the index: {0} has no meaning; run `tellmail resync_fast`")]
     Damaged(&'static str),
     /// Something could not be brought into its stored form.
     #[error("failed to write to the index: {0}")]

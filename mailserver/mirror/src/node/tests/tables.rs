@@ -1,0 +1,1 @@
+//! One node, rule by rule.
