@@ -253,15 +253,17 @@ fn stand(
     // This very connection tells the peer of the new standing: it need not begin anew.
     actions.retain(|action| *action != crate::node::Action::RestartLink);
     shared.carry_out(inner, actions);
+    let peer_epoch = standing.obeyed.map(|obeyed| obeyed.epoch);
     reading.peer = Some(standing);
     if before != (inner.node.role(), inner.node.obeyed().copied()) {
         inner.allocator = mailmirror_model::allocate::Allocator::new(shared.options.node);
         let standing = self::standing(inner);
         super::send(inner, Message::Standing(standing));
     }
+    // A record that promotes the peer may not have reached it: the link begins anew when this node steps down.
     if !shared.is_managed()
-        && inner.node.role() == Role::Master
         && let Some(record) = inner.meta.get().record.clone()
+        && (inner.node.role() == Role::Master || Some(record.epoch) > peer_epoch)
     {
         super::send(inner, Message::Record(Box::new(record)));
     }
