@@ -1,6 +1,7 @@
 //! What the log costs over the disk: entries of 8 KiB by 1, 16 and 64 producers, each of which waits until its entry is
 //! flushed. Beside it, in the same run and in alternating rounds, the same bytes written by hand: a preallocated file,
-//! one write and one flush for all who wait. Prints a table; the directory can be given as argument.
+//! one write and one flush for all who wait. Then how long it takes to open a log whose last segment is nearly full, which
+//! is the same for 10 GB as for two segments. Prints a table; the directory can be given as argument.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use bytes::Bytes;
@@ -194,4 +195,21 @@ fn main() {
             log.rate() / raw.rate()
         );
     }
+    time_opening(&runtime, &room.path().join("open"));
+}
+
+fn time_opening(runtime: &tokio::runtime::Runtime, directory: &Path) {
+    let (log, _) = Log::open(directory, LogOptions::default()).unwrap();
+    let mut sequencer = Sequencer { tail: log.tail(), payload: vec![7; PAYLOAD_BYTES] };
+    for _ in 0..1000 {
+        let entries: Vec<_> = (0..15).map(|_| sequencer.next()).collect();
+        log.append(entries).unwrap();
+        runtime.block_on(log.wait_flushed(sequencer.tail.position.seq)).unwrap();
+    }
+    drop(log);
+    let begin = Instant::now();
+    let (log, recovered) = Log::open(directory, LogOptions::default()).unwrap();
+    let elapsed = begin.elapsed().as_secs_f64() * 1000.0;
+    println!("opening: {elapsed:.0} ms, {} MiB read, {} segments", recovered.scanned_bytes >> 20, recovered.segments);
+    log.close().unwrap();
 }

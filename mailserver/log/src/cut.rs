@@ -130,17 +130,11 @@ fn segments(disk: &Disk) -> Result<Vec<Seq>, LogError> {
 /// Removes everything from byte `end` on for good, and takes the space again, up to `size`; returns what it got.
 pub(crate) fn cut_file(disk: &Disk, file: &LogFile, end: u64, size: u64) -> Result<u64, LogError> {
     disk.set_length(file, end)?;
-    disk.sync_all(file)?;
-    match disk.reserve(file, size) {
-        Ok(()) => {
-            disk.sync_all(file)?;
-            Ok(size.max(end))
-        }
-        Err(error) => {
-            tracing::warn!(%error, "the space after a cut was lost");
-            file.length()
-        }
+    if let Err(error) = disk.reserve(file, size) {
+        tracing::warn!(%error, "the space after a cut was lost");
     }
+    disk.sync_all(file)?;
+    file.length()
 }
 
 /// Writes the entries that a cut will remove to `keep_as`, durably. `next` gives them in order.

@@ -47,7 +47,7 @@ fn run_and_cut(room: &Path, entries: &[Entry<Bytes>], at: &[usize], seed: u64) -
 
 /// Opens what a cut left, and goes on with it.
 fn check(room: &Path, cut: &Cut, entries: &[Entry<Bytes>]) {
-    let later = tempfile::tempdir().unwrap();
+    let later = memory_room();
     put(&cut.image, room, later.path());
     let directory = later.path().join("log");
     std::fs::create_dir_all(&directory).unwrap();
@@ -66,7 +66,7 @@ fn check(room: &Path, cut: &Cut, entries: &[Entry<Bytes>]) {
     let log = open(&directory);
     assert_same(&read_all(&log), entries);
     for image in during_open {
-        let third = tempfile::tempdir().unwrap();
+        let third = memory_room();
         put(&image, &directory, third.path());
         go_on(&open(third.path()), cut.flushed, entries);
     }
@@ -96,7 +96,7 @@ proptest! {
         at in proptest::collection::vec(1_usize..200, 4),
         seed in any::<u64>(),
     ) {
-        let room = tempfile::tempdir().unwrap();
+        let room = memory_room();
         let entries = entries_after(Tail::EMPTY, 2, &lengths);
         for cut in run_and_cut(room.path(), &entries, &at, seed) {
             check(room.path(), &cut, &entries);
@@ -111,7 +111,7 @@ proptest! {
         at in any::<prop::sample::Index>(),
         seed in any::<u8>(),
     ) {
-        let room = tempfile::tempdir().unwrap();
+        let room = memory_room();
         let mut entries = entries_after(Tail::EMPTY, 2, &lengths);
         let log = open(room.path());
         append_all(&log, &entries);
@@ -140,6 +140,9 @@ proptest! {
             entries.extend(last.clone());
         }
         assert_same(&read_all(&log), &entries);
+        drop(log);
+        let (log, recovered) = Log::open(&torn, small()).unwrap();
+        assert_eq!(recovered.torn_bytes_dropped, 0, "nothing is left of it");
         let more = entries_after(log.tail(), 2, &[100, 2000, 0]);
         append_all(&log, &more);
         entries.extend(more);
@@ -151,7 +154,7 @@ proptest! {
 /// A log of 60 entries, to be cut after the 25th, with the power going at every step of that.
 #[test]
 fn u2_a_cut_that_is_interrupted_is_done_as_a_whole_or_not_at_all() {
-    let room = tempfile::tempdir().unwrap();
+    let room = memory_room();
     let entries = entries_after(Tail::EMPTY, 2, &[700; 60]);
     let base = room.path().join("base");
     let log = open(&base.join("log"));
@@ -165,7 +168,7 @@ fn u2_a_cut_that_is_interrupted_is_done_as_a_whole_or_not_at_all() {
         let step = u64::try_from(step).unwrap();
         let mut into = into.lock().unwrap();
         into.push(power.seen());
-        into.extend((0..4).map(|variant| power.after_cut(&mut Dice::new(step * 7 + variant))));
+        into.extend((0..8).map(|variant| power.after_cut(&mut Dice::new(step * 8 + variant))));
     }));
     let log = open_watched(&base, hook);
     let tail = log.truncate_after(Seq(25), &base.join("branch")).unwrap();
@@ -176,7 +179,7 @@ fn u2_a_cut_that_is_interrupted_is_done_as_a_whole_or_not_at_all() {
     assert!(power.steps() > 15);
     let (mut whole, mut cut) = (0, 0);
     for image in &images {
-        let room = tempfile::tempdir().unwrap();
+        let room = memory_room();
         put(image, &base, room.path());
         let branch = room.path().join("branch");
         let log = open(&room.path().join("log"));
@@ -204,7 +207,7 @@ fn u2_a_cut_that_is_interrupted_is_done_as_a_whole_or_not_at_all() {
 
 #[test]
 fn a_new_beginning_that_is_interrupted_is_made_as_a_whole_or_not_at_all() {
-    let room = tempfile::tempdir().unwrap();
+    let room = memory_room();
     let base = room.path().join("base");
     let power = Power::default();
     let images: Arc<Mutex<Vec<Image>>> = Arc::default();
@@ -223,7 +226,7 @@ fn a_new_beginning_that_is_interrupted_is_made_as_a_whole_or_not_at_all() {
     let images = std::mem::take(&mut *images.lock().unwrap());
     let mut begun = 0;
     for image in &images {
-        let room = tempfile::tempdir().unwrap();
+        let room = memory_room();
         put(image, &base, room.path());
         std::fs::create_dir_all(room.path().join("log")).unwrap();
         let log = open(&room.path().join("log"));
@@ -242,7 +245,7 @@ fn read_branch(path: &Path) -> Vec<Entry<Bytes>> {
 
 #[test]
 fn a_branch_file_is_never_replaced_by_other_entries() {
-    let room = tempfile::tempdir().unwrap();
+    let room = memory_room();
     let branch = room.path().join("branch");
     let log = open(&room.path().join("log"));
     let entries = entries_after(Tail::EMPTY, 2, &[100; 10]);
@@ -264,7 +267,7 @@ fn a_branch_file_is_never_replaced_by_other_entries() {
 
 #[test]
 fn a_damaged_branch_file_says_where_and_ends() {
-    let room = tempfile::tempdir().unwrap();
+    let room = memory_room();
     let branch = room.path().join("branch");
     let log = open(&room.path().join("log"));
     append_all(&log, &entries_after(Tail::EMPTY, 2, &[100; 10]));

@@ -31,6 +31,12 @@ pub(crate) fn open(directory: &Path) -> Log {
     Log::open(directory, small()).unwrap().0
 }
 
+/// A directory in memory where there is such a thing: for tests whose power cuts are made by [`power`], where a real
+/// flush proves nothing and takes long.
+pub(crate) fn memory_room() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
 /// The entry after `tail`, with a payload of its own.
 pub(crate) fn entry_after(tail: Tail, epoch: u64, payload: &[u8]) -> Entry<Bytes> {
     let seq = tail.position.seq.next();

@@ -2,7 +2,7 @@
 //! leave.
 //!
 //! What was flushed stays. Of the rest, each sector of each write is there or not, a length that was not flushed may be
-//! the old one, and of the changes of names in a directory that was not flushed only the first few are there.
+//! the old one, and of the changes of names in a directory that was not flushed some are there: the first few, or any.
 
 use crate::disk::{Hook, Step};
 use std::collections::BTreeMap;
@@ -16,7 +16,11 @@ pub(crate) struct Dice(u64);
 
 impl Dice {
     pub fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+        let mut dice = Self(seed.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+        for _ in 0..8 {
+            dice.below(1);
+        }
+        dice
     }
 
     /// A number below `bound`.
@@ -118,8 +122,11 @@ impl Power {
         let model = self.0.lock().unwrap();
         let mut names = model.durable_names.clone();
         let kept = dice.below(model.pending_names.len() + 1);
-        for naming in &model.pending_names[..kept] {
-            apply(&mut names, naming);
+        let in_order = dice.below(2) == 0;
+        for (number, naming) in model.pending_names.iter().enumerate() {
+            if if in_order { number < kept } else { dice.below(2) == 0 } {
+                apply(&mut names, naming);
+            }
         }
         // Mostly some of it, sometimes nothing or everything.
         let odds = dice.below(5);
