@@ -227,6 +227,18 @@ impl Snapshot for Moment<'_> {
         Ok(self.0.rows(mailbox).map_err(failed)?.iter().map(row).collect())
     }
 
+    fn messages_between(
+        &self,
+        mailbox: MailboxId,
+        first: Uid,
+        last: Uid,
+        limit: usize,
+    ) -> Result<Vec<MessageRow>, ReadError> {
+        self.check_thawed(mailbox)?;
+        let limit = u32::try_from(limit).unwrap_or(u32::MAX);
+        Ok(self.0.rows_between(mailbox, first, last.get(), limit).map_err(failed)?.iter().map(row).collect())
+    }
+
     fn changed_since(&self, mailbox: MailboxId, since: ModSeq) -> Result<Vec<MessageRow>, ReadError> {
         self.check_thawed(mailbox)?;
         let changes = self.0.changes_since(mailbox, since).map_err(failed)?;

@@ -125,8 +125,10 @@ pub struct Limits {
     pub recipients_max: usize,
     /// The most sessions of each protocol at once (`g_con_max`).
     pub connections_max: usize,
-    /// The most of them from one address (`g_con_perip`).
+    /// The most of them from one address (`g_con_perip`): not few, as a Service may show many clients as one.
     pub connections_per_ip_max: usize,
+    /// The most IMAP sessions of one account at once (`g_con_peruser`).
+    pub sessions_per_account_max: usize,
     /// An SMTP session is ended after this silence (`g_smtp_timeout`).
     pub smtp_idle_timeout: Duration,
     /// An IMAP session is ended after this silence, at least 30 minutes by RFC 9051 section 5.4 (`g_imap_timeout`).

@@ -174,7 +174,8 @@ fn limits(lines: &Lines<'_>) -> Result<Limits, LineError> {
         message_max_bytes: lines.parsed("g_message_max", 50 << 20, units::size)?,
         recipients_max: lines.parsed("g_rcpt_max", 1000, count)?,
         connections_max: lines.parsed("g_con_max", 2000, count)?,
-        connections_per_ip_max: lines.parsed("g_con_perip", 100, count)?,
+        connections_per_ip_max: lines.parsed("g_con_perip", 500, count)?,
+        sessions_per_account_max: lines.parsed("g_con_peruser", 50, count)?,
         smtp_idle_timeout: lines.parsed("g_smtp_timeout", seconds(300), units::duration)?,
         imap_idle_timeout: lines.parsed("g_imap_timeout", seconds(1860), units::duration)?,
         pop_idle_timeout: lines.parsed("g_pop_timeout", seconds(600), units::duration)?,
@@ -428,6 +429,18 @@ mod tests {
         assert!(settings.listen.imap.is_empty());
         assert_eq!(settings.listen.pop.len(), 2);
         assert_eq!(read("g_smtp_listen \":25\"").unwrap().settings.listen.smtp, ["0.0.0.0:25".parse().unwrap()]);
+    }
+
+    #[test]
+    fn every_setting_is_documented_and_nothing_else() {
+        let ini = ini::parse(SECRET).unwrap();
+        let lines = Lines::new(&ini).unwrap();
+        settings(&lines, &ini, "host").unwrap();
+        let known: BTreeSet<String> = lines.known.borrow().iter().map(|name| format!("`{name}`")).collect();
+        let page = include_str!("../../../docs/settings.md");
+        let rows = page.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next());
+        let documented: BTreeSet<String> = rows.filter(|name| name.starts_with("`g_")).map(str::to_owned).collect();
+        assert_eq!(documented, known);
     }
 
     #[test]
