@@ -3,6 +3,7 @@
 pub mod accounts;
 pub mod admin;
 pub mod engine;
+pub mod imap;
 pub mod net;
 pub mod pop3;
 pub mod server;
