@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// A pass that takes longer hangs: every request in it is bounded.
-const PASS_MAX: Duration = Duration::from_secs(120);
+const PASS_MAX: Duration = Duration::from_mins(2);
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ResultLabel {

@@ -8,7 +8,7 @@ use mailmirror_operator::resources::{Child, ChildKind, NewSecret, children, gene
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-fn pair(spec: Value) -> ValidatedPair {
+fn pair(spec: &Value) -> ValidatedPair {
     let object = json!({
         "apiVersion": "mailmirror.dev/v1alpha1",
         "kind": "MailMirrorPair",
@@ -19,11 +19,11 @@ fn pair(spec: Value) -> ValidatedPair {
 }
 
 fn minimal() -> ValidatedPair {
-    pair(json!({ "storage": { "size": "10Gi" }, "domains": ["example.com"] }))
+    pair(&json!({ "storage": { "size": "10Gi" }, "domains": ["example.com"] }))
 }
 
 fn full() -> ValidatedPair {
-    pair(json!({
+    pair(&json!({
         "image": "registry.example/mailmirror:2",
         "imagePullPolicy": "Always",
         "imagePullSecrets": [{ "name": "pull" }],
@@ -47,8 +47,8 @@ fn full() -> ValidatedPair {
 }
 
 fn golden(name: &str, children: &[Child]) {
-    let text: String =
-        children.iter().map(|child| format!("---\n{}", serde_saphyr::to_string(&child.manifest).unwrap())).collect();
+    let documents: Vec<_> = children.iter().map(|child| serde_saphyr::to_string(&child.manifest).unwrap()).collect();
+    let text = format!("---\n{}", documents.join("---\n"));
     let path = format!("{}/tests/golden/{name}.yaml", env!("CARGO_MANIFEST_DIR"));
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         std::fs::write(&path, &text).unwrap();

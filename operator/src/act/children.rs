@@ -83,7 +83,7 @@ impl Children {
         Ok(())
     }
 
-    /// Deletes a StatefulSet and leaves its pods: its claim templates cannot be changed.
+    /// Deletes a `StatefulSet` and leaves its pods: its claim templates cannot be changed.
     ///
     /// # Errors
     /// See [`ActError`].

@@ -125,7 +125,7 @@ pub struct MailMirrorPairSpec {
     /// The certificate that clients see. Without it the servers make one of their own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<Tls>,
-    /// Settings of the server by SurgeMail's names (`g_…`). They are managed: a server refuses to change them.
+    /// Settings of the server by `SurgeMail`'s names (`g_…`). They are managed: a server refuses to change them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "schema::settings")]
     #[x_kube(
@@ -441,7 +441,7 @@ pub enum Identity {
         .field_path(".identity")
 )]
 pub struct PodSecurity {
-    /// `Fixed`: the ids below. `Platform`: the cluster gives them, as OpenShift does. Default: `Fixed`.
+    /// `Fixed`: the ids below. `Platform`: the cluster gives them, as `OpenShift` does. Default: `Fixed`.
     #[serde(default)]
     pub identity: Identity,
     /// User id. Default: 65532.

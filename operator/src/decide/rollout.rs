@@ -46,9 +46,8 @@ pub(super) fn route(situation: &Situation<'_>, plan: &mut Plan) {
         });
         match view.label() {
             Some(label) if label != wanted => plan.unroute.push(node),
-            Some(_) => {}
             None if plays && !view.terminating() => plan.route.push((node, wanted)),
-            None => {}
+            Some(_) | None => {}
         }
     }
 }

@@ -6,7 +6,7 @@ use mailmirror_model::ids::{AuthorityId, Incarnation, NodeId};
 /// Milliseconds since 1970, on a clock that does not jump while this process runs.
 pub type Millis = u64;
 
-/// Both nodes, and what the StatefulSet wants them to be.
+/// Both nodes, and what the `StatefulSet` wants them to be.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Observed {
     /// Node 0 and node 1.
@@ -73,7 +73,8 @@ impl NodeView {
     }
 }
 
-/// A pod.
+/// A pod. Each of its flags can be true by itself.
+#[allow(clippy::struct_excessive_bools)]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PodView {
     /// Its identity.

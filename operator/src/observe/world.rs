@@ -46,7 +46,7 @@ pub struct World {
     pub pods: Store<Pod>,
     /// Their claims.
     pub claims: Store<PersistentVolumeClaim>,
-    /// Their StatefulSets.
+    /// Their `StatefulSet`s.
     pub sets: Store<StatefulSet>,
     /// Their Services.
     pub services: Store<Service>,

@@ -151,7 +151,7 @@ impl Context {
         let mut trouble = Trouble::default();
         let secrets = self.secrets(key, pair, &mut trouble).await;
         if !pair.policy.paused {
-            self.apply_children(pair, &mut trouble).await;
+            self.apply_children(pair, object, &mut trouble).await;
         }
         self.follow(key, pair, &secrets);
         let (found, plan) = self.rounds(key, pair, object, &mut trouble).await;
@@ -209,7 +209,7 @@ impl Context {
             match self.carry_out(key, pair, object, &ground, &plan, &observed).await {
                 Ok(Outcome::Nothing) => return (Some(ground), plan),
                 Ok(Outcome::Done) => found = Some(ground),
-                Ok(Outcome::Written(next)) => found = Some(next),
+                Ok(Outcome::Written(next)) => found = Some(*next),
                 Err(error) if error.is_conflict() => tracing::debug!(pair = key.name, %error, "read again"),
                 Err(error) => {
                     tracing::warn!(pair = key.name, namespace = key.namespace, %error, "a plan was not carried out");
@@ -244,7 +244,7 @@ impl Context {
                 self.metrics.decided(event.reason);
             }
             self.publish(object, plan.events.clone());
-            return Ok(Outcome::Written(next));
+            return Ok(Outcome::Written(Box::new(next)));
         }
         if let Some(memory) = &ground.memory
             && self.tell(key, pair, object, &plan.tell, &memory.record).await
@@ -319,5 +319,5 @@ impl Context {
 enum Outcome {
     Nothing,
     Done,
-    Written(Found),
+    Written(Box<Found>),
 }

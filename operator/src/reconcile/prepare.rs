@@ -2,6 +2,8 @@
 
 use super::{Context, Trouble};
 use crate::act::{ActError, ChildProblem, bounded};
+use crate::api::MailMirrorPair;
+use crate::decide::Event;
 use crate::observe::{PairKey, Place};
 use crate::pair::ValidatedPair;
 use crate::reason::Reason;
@@ -38,7 +40,7 @@ impl Context {
         match read {
             Ok(read) => {
                 let mut all = read;
-                all.extend(memo.secrets.drain(..));
+                all.append(&mut memo.secrets);
                 let mut unique: Vec<Secret> = Vec::new();
                 for secret in all {
                     if !unique.contains(&secret) && unique.len() < SECRETS_MAX {
@@ -91,7 +93,7 @@ impl Context {
     }
 
     /// Children that cannot be written do not keep the roles from being looked after.
-    pub(super) async fn apply_children(&self, pair: &ValidatedPair, trouble: &mut Trouble) {
+    pub(super) async fn apply_children(&self, pair: &ValidatedPair, object: &MailMirrorPair, trouble: &mut Trouble) {
         let set = self.world.sets.get(&ObjectRef::new(&pair.name).within(&pair.namespace));
         let image = pair
             .spec
@@ -100,7 +102,7 @@ impl Context {
             .or_else(|| set.as_deref().and_then(set_image))
             .unwrap_or_else(|| self.default_image.clone());
         if let Some(set) = &set
-            && let Err(error) = self.grow(pair, set).await
+            && let Err(error) = self.grow(pair, object, set).await
         {
             trouble.pend(error.to_string());
             return;
@@ -109,7 +111,7 @@ impl Context {
             match self.children.apply(&self.world, pair, &child).await {
                 Ok(()) => {}
                 Err(foreign @ ChildProblem::Foreign { .. }) => {
-                    trouble.stall(Reason::ForeignObject, foreign.to_string())
+                    trouble.stall(Reason::ForeignObject, foreign.to_string());
                 }
                 Err(ChildProblem::Act(error)) => {
                     tracing::warn!(pair = pair.name, namespace = pair.namespace, %error, "a child is not as it should be");
@@ -119,8 +121,13 @@ impl Context {
         }
     }
 
-    /// Claim templates cannot be changed: the claims are grown, and the StatefulSet is made anew around its pods.
-    async fn grow(&self, pair: &ValidatedPair, set: &Arc<StatefulSet>) -> Result<(), ActError> {
+    /// Claim templates cannot be changed: the claims are grown, and the `StatefulSet` is made anew around its pods.
+    async fn grow(
+        &self,
+        pair: &ValidatedPair,
+        object: &MailMirrorPair,
+        set: &Arc<StatefulSet>,
+    ) -> Result<(), ActError> {
         let wanted = bytes(&pair.spec.storage.size);
         let has = set_size(set).as_deref().and_then(bytes);
         if wanted.is_none() || has.is_none() || wanted <= has || !crate::act::owned(set.as_ref(), &pair.uid) {
@@ -131,7 +138,8 @@ impl Context {
                 self.pods.grow(&pair.namespace, &pair.claim(node), &pair.spec.storage.size).await?;
             }
         }
-        tracing::info!(pair = pair.name, size = pair.spec.storage.size, "the claims grow");
+        let note = format!("the claims were asked for {}", pair.spec.storage.size);
+        self.publish(object, vec![Event { reason: Reason::VolumeGrown, note, warning: false }]);
         self.children.orphan_set(pair).await
     }
 

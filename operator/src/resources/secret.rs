@@ -9,7 +9,7 @@ pub struct NewSecret(pub [u8; 32]);
 
 /// The Secret that is created; an existing one is left as it is.
 pub fn generated(pair: &ValidatedPair, random: &NewSecret) -> Value {
-    let text: String = random.0.iter().map(|byte| format!("{byte:02x}")).collect();
+    let text = hex(&random.0);
     json!({
         "apiVersion": "v1",
         "kind": "Secret",
@@ -17,4 +17,10 @@ pub fn generated(pair: &ValidatedPair, random: &NewSecret) -> Value {
         "type": "Opaque",
         "stringData": { GENERATED_SECRET_KEY: text },
     })
+}
+
+fn hex(bytes: &[u8]) -> String {
+    const DIGITS: [u8; 16] = *b"0123456789abcdef";
+    let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble)]);
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }

@@ -122,8 +122,8 @@ impl World {
             94..96 => self.crash_or_restart(node),
             96 => self.operators[operator] = Operator::new(self.now),
             97 => {
-                self.policy.order = [MasterOrder::Any, MasterOrder::Node(NodeId::Zero), MasterOrder::Node(NodeId::One)]
-                    [self.dice.roll(3)]
+                let orders = [MasterOrder::Any, MasterOrder::Node(NodeId::Zero), MasterOrder::Node(NodeId::One)];
+                self.policy.order = orders[self.dice.roll(3)];
             }
             98 => self.policy.swap = Some(self.dice.roll(1000).to_string()),
             _ if self.faults.disks && self.dice.once_in(4) => self.lose_disk(node),

@@ -240,9 +240,10 @@ fn a_master_lost_in_a_swap_is_failed_over() {
 
 #[test]
 fn a_swap_waits_for_its_precheck() {
-    let changes: [(&str, fn(&mut Scene)); 4] = [
+    type Change = fn(&mut Scene);
+    let changes: [(&str, Change); 4] = [
         ("not connected", |scene| {
-            scene.answer(ZERO, |status| status.link = Link::Disconnected { since: 0, error: None })
+            scene.answer(ZERO, |status| status.link = Link::Disconnected { since: 0, error: None });
         }),
         ("not in sync", |scene| scene.record().members = vec![member(ZERO)]),
         ("does not answer", |scene| scene.silence(ONE, 100)),
