@@ -2,6 +2,7 @@
 
 use crate::admin::{AdminApi, Connections, Control, Exporter, Health, serve_admin, serve_health};
 use crate::engine::Mirrored;
+use crate::imap;
 use crate::net::{Gate, Room};
 use crate::pop3;
 use crate::service::Service;
@@ -11,6 +12,8 @@ use crate::settings::{Settings, secret};
 use crate::smtp::{self, PortKind};
 use crate::tell::{PeerAdmin, Teller, TellerParts};
 use anyhow::Context as _;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use mailmirror_control::auth::Secret;
 use mailmirror_mirror::{Authority, Engine, EngineOptions, LinkOptions};
 use std::net::SocketAddr;
@@ -23,6 +26,15 @@ use tokio_util::task::TaskTracker;
 
 /// Memory for messages that are being received, in bytes; twice the largest message if that is more.
 const ROOM_BYTES: usize = 256 << 20;
+
+/// An error with its causes, without those that it tells itself.
+pub fn explain(error: &anyhow::Error) -> String {
+    error.chain().fold(String::new(), |told, cause| match cause.to_string() {
+        cause if told.is_empty() => cause,
+        cause if told.contains(&cause) => told,
+        cause => format!("{told}: {cause}"),
+    })
+}
 
 /// Where a server finds what it needs.
 #[derive(Clone, Debug)]
@@ -69,7 +81,9 @@ struct Ports {
     settings: Arc<Settings>,
     service: Service,
     tls: Arc<rustls::ServerConfig>,
-    sessions: TaskTracker,
+    room: Arc<Room>,
+    /// What is served once everything is bound.
+    serving: Vec<BoxFuture<'static, ()>>,
     stop: CancellationToken,
     addresses: Addresses,
     connections: Connections,
@@ -115,11 +129,13 @@ impl Server {
         let mirrored = Arc::new(Mirrored(engine.clone()));
         let service = Service::new(mirrored.clone(), live.receiver());
         let (stop, stop_admin) = (CancellationToken::new(), CancellationToken::new());
+        let message_max_bytes = usize::try_from(settings.limits.message_max_bytes).unwrap_or(usize::MAX / 2);
         let mut ports = Ports {
             tls: certificates.server_config()?,
+            room: Room::new(ROOM_BYTES.max(2 * message_max_bytes)),
             settings: settings.clone(),
             service: service.clone(),
-            sessions: TaskTracker::new(),
+            serving: Vec::new(),
             stop: stop.clone(),
             addresses: Addresses::default(),
             connections: Vec::new(),
@@ -131,8 +147,13 @@ impl Server {
             None => None,
         };
         ports.smtp().await?;
+        ports.imap().await?;
         ports.pop().await?;
-        let Ports { sessions, addresses, connections, .. } = ports;
+        let Ports { serving, addresses, connections, .. } = ports;
+        let sessions = TaskTracker::new();
+        for port in serving {
+            sessions.spawn(port);
+        }
 
         let control: Arc<dyn Control> = mirrored;
         let peer = settings.mirror.peer_admin.clone();
@@ -205,12 +226,10 @@ impl Server {
 
 impl Ports {
     async fn smtp(&mut self) -> anyhow::Result<()> {
-        let limits = &self.settings.limits;
-        let room = ROOM_BYTES.max(2 * usize::try_from(limits.message_max_bytes).unwrap_or(usize::MAX / 2));
         let commons = smtp::Commons {
             door: Arc::new(smtp::ServiceDoor::new(self.service.clone())),
             gate: self.gate("smtp"),
-            room: Room::new(room),
+            room: self.room.clone(),
             tls: Some(self.tls.clone()),
             ids: smtp::ReceptionIds::new(rand::random()),
         };
@@ -224,7 +243,25 @@ impl Ports {
             for address in addresses {
                 let port = smtp::Port::new(smtp::port_config(&self.settings, kind), commons.clone())?;
                 let listener = self.bind(name, setting, address).await?;
-                self.sessions.spawn(port.serve(listener, self.stop.clone()));
+                self.serving.push(port.serve(listener, self.stop.clone()).boxed());
+            }
+        }
+        Ok(())
+    }
+
+    async fn imap(&mut self) -> anyhow::Result<()> {
+        let per_account = self.settings.limits.sessions_per_account_max;
+        let (gate, tls) = (self.gate("imap"), Some(self.tls.clone()));
+        let commons = imap::Commons::new(self.service.clone(), gate, self.room.clone(), tls, per_account);
+        let listen = self.settings.listen.clone();
+        for (name, setting, entry, addresses) in [
+            ("imap", "g_imap_listen", imap::Entry::Plain, listen.imap),
+            ("imaps", "g_imaps_listen", imap::Entry::ImplicitTls, listen.imaps),
+        ] {
+            for address in addresses {
+                let port = imap::Port::new(imap::PortConfig::from_settings(&self.settings, entry), commons.clone())?;
+                let listener = self.bind(name, setting, address).await?;
+                self.serving.push(port.serve(listener, self.stop.clone()).boxed());
             }
         }
         Ok(())
@@ -242,7 +279,7 @@ impl Ports {
                 let config = pop3::PortConfig::from_settings(&self.settings, entry);
                 let port = pop3::Port::new(config, door.clone(), gate.clone(), Some(self.tls.clone()))?;
                 let listener = self.bind(name, setting, address).await?;
-                self.sessions.spawn(port.serve(listener, self.stop.clone()));
+                self.serving.push(port.serve(listener, self.stop.clone()).boxed());
             }
         }
         Ok(())
@@ -286,5 +323,19 @@ async fn until(stop: CancellationToken, work: impl Future<Output = ()>) {
     tokio::select! {
         () = stop.cancelled() => {}
         () = work => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn an_error_is_told_once_with_what_to_do() {
+        let missing = live::load(std::path::Path::new("/nonexistent/x.ini"), "host").unwrap_err();
+        let told = explain(&anyhow::Error::new(missing).context("failed to start"));
+        assert_eq!(told.matches("No such file").count(), 1, "{told}");
+        assert!(told.starts_with("failed to start: failed to read /nonexistent/x.ini") && told.ends_with("--config"));
     }
 }

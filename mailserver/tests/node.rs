@@ -4,7 +4,7 @@
 
 use mailmirror_control::auth::Secret;
 use mailmirror_control::client::{ClientError, Connection, Timeouts};
-use mailmirror_control::status::{NodeStatus, Role};
+use mailmirror_control::status::{Link, NodeStatus, Role};
 use mailmirror_control::tell::{Tell, Told};
 use mailserver::server::{Server, ServerOptions};
 use std::net::SocketAddr;
@@ -297,21 +297,41 @@ async fn a_node_without_a_role_does_not_serve() {
     node.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn two_nodes_become_equal_line_by_line() {
-    let (dir0, dir1) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let (link, admin0, admin1) = (free_port().await, free_port().await, free_port().await);
-    let more = |node: u8, mode: &str, own: u16, peer: u16| {
-        format!(
+/// Two nodes that know each other, and where both are.
+struct Pair {
+    dirs: [tempfile::TempDir; 2],
+    link: u16,
+    admin: [u16; 2],
+}
+
+impl Pair {
+    async fn new() -> Self {
+        let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+        Self { dirs, link: free_port().await, admin: [free_port().await, free_port().await] }
+    }
+
+    async fn start(&self, node: usize) -> Running {
+        let (link, mode) = (self.link, ["master", "slave"][node]);
+        let (own, peer) = (self.admin[node], self.admin[1 - node]);
+        let settings = format!(
             "g_mirror_node \"{node}\"\ng_mirror_mode \"{mode}\"\ng_mirror_ack \"local\"\n\
              g_mirror_listen \"127.0.0.1:{link}\"\ng_mirror_host \"127.0.0.1:{link}\"\n\
              g_admin_listen \"127.0.0.1:{own}\"\ng_mirror_peer_admin \"127.0.0.1:{peer}\"\n"
-        )
-    };
-    let master = start(dir0.path(), &more(0, "master", admin0, admin1)).await;
-    let slave = start(dir1.path(), &more(1, "slave", admin1, admin0)).await;
-    master.reaches(|status| status.role == Role::Master && status.serving).await;
-    slave.reaches(|status| status.role == Role::Slave).await;
+        );
+        start(self.dirs[node].path(), &settings).await
+    }
+}
+
+fn connected(status: &NodeStatus) -> bool {
+    status.serving && matches!(status.link, Link::Connected { .. })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_nodes_become_equal_line_by_line() {
+    let pair = Pair::new().await;
+    let (master, slave) = (pair.start(0).await, pair.start(1).await);
+    master.reaches(|status| status.role == Role::Master && connected(status)).await;
+    slave.reaches(|status| status.role == Role::Slave && connected(status)).await;
     master.told(add_user("alice")).await;
     assert!(master.send("alice@example.com", "Subject: one\r\n\r\nHello").await.starts_with("250"));
     assert!(slave.send("alice@example.com", "Subject: two\r\n\r\nHello").await.starts_with("250"));
@@ -324,4 +344,36 @@ async fn two_nodes_become_equal_line_by_line() {
     assert!(status.contains("Proven equal: 2"), "{status}");
     slave.stop().await;
     master.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a9_a_person_swaps_the_roles_and_takes_over() {
+    let pair = Pair::new().await;
+    let (zero, one) = (pair.start(0).await, pair.start(1).await);
+    zero.reaches(connected).await;
+    one.reaches(connected).await;
+    zero.told(add_user("alice")).await;
+    assert!(zero.send("alice@example.com", "Subject: one\r\n\r\nHello").await.starts_with("250"));
+    let refused = one.tell(Tell::Swap).await;
+    assert!(!refused.ok && refused.text.contains("not the master"), "{}", refused.text);
+    zero.told(Tell::Swap).await;
+    one.reaches(|status| status.role == Role::Master && connected(status)).await;
+    zero.reaches(|status| status.role == Role::Slave && connected(status)).await;
+    let before = one.told(dir_of("alice")).await;
+    assert_eq!(zero.told(dir_of("alice")).await, before);
+
+    one.stop().await;
+    let refused = zero.tell(Tell::Promote { accept_loss: false }).await;
+    assert!(!refused.ok && refused.text.contains("--accept-loss"), "{}", refused.text);
+    zero.told(Tell::Promote { accept_loss: true }).await;
+    zero.reaches(|status| status.role == Role::Master && status.serving).await;
+    assert!(zero.send("alice@example.com", "Subject: two\r\n\r\nHello").await.starts_with("250"));
+    assert_eq!(zero.fetch_all("alice", "secret").await.len(), 2);
+
+    let one = pair.start(1).await;
+    one.reaches(|status| status.role == Role::Slave && connected(status)).await;
+    let verified = zero.told(Tell::VerifyMirror { full: true }).await;
+    assert!(verified.starts_with("equal"), "{verified}");
+    one.stop().await;
+    zero.stop().await;
 }

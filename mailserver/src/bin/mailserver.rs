@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 use clap::{Parser, ValueEnum};
-use mailserver::server::{Server, ServerOptions};
+use mailserver::server::{Server, ServerOptions, explain};
 use mailserver::settings::certificate::Certificates;
 use mailserver::settings::{live, secret};
 use std::path::PathBuf;
@@ -53,7 +53,7 @@ fn main() -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!("{error:#}");
+            tracing::error!("{}", explain(&error));
             ExitCode::FAILURE
         }
     }

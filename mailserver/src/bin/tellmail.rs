@@ -5,6 +5,7 @@ use clap::{Parser, Subcommand};
 use mailmirror_control::auth::Secret;
 use mailmirror_control::client::{Connection, Timeouts};
 use mailmirror_control::tell::{Tell, Told};
+use mailserver::server::explain;
 use mailserver::settings::{SecretSource, live, secret};
 use std::io::{BufRead as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -93,7 +94,7 @@ enum Command {
     /// Makes this node the master (plain hosts)
     Promote {
         /// What the other node has alone may be lost
-        #[arg(long)]
+        #[arg(long = "accept-loss")]
         accept_loss: bool,
     },
     /// Swaps the roles without loss (plain hosts)
@@ -112,9 +113,9 @@ async fn main() -> ExitCode {
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             if arguments.json {
-                println!("{}", serde_json::json!({ "error": format!("{error:#}") }));
+                println!("{}", serde_json::json!({ "error": explain(&error) }));
             } else {
-                eprintln!("tellmail: {error:#}");
+                eprintln!("tellmail: {}", explain(&error));
             }
             ExitCode::FAILURE
         }
