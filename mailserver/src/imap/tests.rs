@@ -6,6 +6,7 @@ mod mailboxes;
 mod messages;
 mod mirror_rules;
 mod news;
+mod pair;
 mod resync;
 
 use std::sync::Arc;
@@ -52,10 +53,7 @@ pub(super) async fn start() -> Running {
 
 impl Running {
     pub(super) async fn connect(&self) -> Client {
-        let mut client = self.stranger().await;
-        let greeting = client.line().await;
-        assert!(greeting.starts_with("* OK [CAPABILITY IMAP4rev1 "), "{greeting}");
-        client
+        Client::connect(self.at).await
     }
 
     /// Before the greeting.
@@ -101,6 +99,14 @@ pub(super) struct Client {
 }
 
 impl Client {
+    /// Connected and greeted.
+    pub(super) async fn connect(at: SocketAddr) -> Self {
+        let mut client = Self { lines: LineClient::plain(TcpStream::connect(at).await.unwrap()), next_tag: 0 };
+        let greeting = client.line().await;
+        assert!(greeting.starts_with("* OK [CAPABILITY IMAP4rev1 "), "{greeting}");
+        client
+    }
+
     pub(super) async fn line(&mut self) -> String {
         self.lines.line().await.expect("a line")
     }
