@@ -326,11 +326,16 @@ fn connected(status: &NodeStatus) -> bool {
     status.serving && matches!(status.link, Link::Connected { .. })
 }
 
+/// A master whose slave has told what it has.
+fn followed(status: &NodeStatus) -> bool {
+    connected(status) && status.role == Role::Master && status.peer_flushed.is_some()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn two_nodes_become_equal_line_by_line() {
     let pair = Pair::new().await;
     let (master, slave) = (pair.start(0).await, pair.start(1).await);
-    master.reaches(|status| status.role == Role::Master && connected(status)).await;
+    master.reaches(followed).await;
     slave.reaches(|status| status.role == Role::Slave && connected(status)).await;
     master.told(add_user("alice")).await;
     assert!(master.send("alice@example.com", "Subject: one\r\n\r\nHello").await.starts_with("250"));
@@ -350,7 +355,7 @@ async fn two_nodes_become_equal_line_by_line() {
 async fn a9_a_person_swaps_the_roles_and_takes_over() {
     let pair = Pair::new().await;
     let (zero, one) = (pair.start(0).await, pair.start(1).await);
-    zero.reaches(connected).await;
+    zero.reaches(followed).await;
     one.reaches(connected).await;
     zero.told(add_user("alice")).await;
     assert!(zero.send("alice@example.com", "Subject: one\r\n\r\nHello").await.starts_with("250"));
@@ -372,6 +377,7 @@ async fn a9_a_person_swaps_the_roles_and_takes_over() {
 
     let one = pair.start(1).await;
     one.reaches(|status| status.role == Role::Slave && connected(status)).await;
+    zero.reaches(followed).await;
     let verified = zero.told(Tell::VerifyMirror { full: true }).await;
     assert!(verified.starts_with("equal"), "{verified}");
     one.stop().await;
