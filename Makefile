@@ -30,11 +30,11 @@ pair: ## Two nodes as two processes on loopback: no Kubernetes, no root; Ctrl-C 
 ##@ Prove it
 
 .PHONY: test check
-test: check test-process ## Everything: check and the process tests
+test: check test-process test-chart ## Everything: check, the process tests, the chart on a real Kubernetes
 
 check: deps fmt-check clippy test-unit drift shellcheck deny ## The inner loop: format, lints, unit and model tests, generated files, shell scripts, licences
 
-.PHONY: fmt fmt-check clippy doc test-unit test-process test-story shellcheck deny drift bench
+.PHONY: fmt fmt-check clippy doc test-unit test-process test-chart test-story shellcheck deny drift bench
 fmt: ## Format the Rust code
 	$(CARGO) fmt --all
 
@@ -59,9 +59,13 @@ test-process: ## Two real mail servers, real sockets: killed, cut apart, compare
 	$(CARGO) build --locked -p mailserver -p mailmirror-operator --bins --quiet
 	$(CARGO) test -p mailmirror-e2e --locked
 
+test-chart: ## The chart on a real API server: dry runs, an upgrade that changes nothing, wrong pairs refused
+	@echo "== chart on Kubernetes =="
+	e2e/on-cluster --down charts/test
+
 test-story: ## The story of `make demo` with its times asserted
 	@echo "== story on Kubernetes =="
-	e2e/on-cluster --down charts/test -- story --assert $(STORY_ARGS)
+	e2e/on-cluster --down story --assert $(STORY_ARGS)
 
 shellcheck:
 	@echo "== shell scripts =="
