@@ -1,6 +1,6 @@
 //! The first record, and one that was lost (rule A7).
 
-use super::{Input, Plan, Situation, accept_command, highest_report};
+use super::{Input, Plan, Situation, accept_command, highest_grant, highest_report};
 use crate::authority::Memory;
 use crate::pair::AcceptedLoss;
 use crate::reason::Reason;
@@ -45,7 +45,8 @@ pub(super) fn record_lost(situation: &Situation<'_>, plan: &mut Plan) {
     if let (true, Some(member)) =
         (holder_obeys && situation.confirmed(situation.holder), situation.member(situation.holder))
     {
-        let next = record.promote_accepting_loss(member, Some(top));
+        let mut next = record.promote_accepting_loss(member, Some(top));
+        next.grant = next.grant.max(highest_grant(situation.input.observed));
         let note =
             format!("a node had obeyed epoch {top} of another authority; the master goes on in epoch {}", next.epoch);
         plan.write_warning(situation.memory.with(next), Reason::RecordRecreated, note);
@@ -124,6 +125,7 @@ fn recreate(input: &Input<'_>, before: Option<&Memory>, top: Epoch, plan: &mut P
     let member = Member { node, store: status.store };
     let mut record = Record::first(input.fresh, input.policy.acknowledgement, member, Some(top));
     record.gap = accepted.is_some();
+    record.grant = highest_grant(input.observed);
     record.last_swap = before.map_or(0, |memory| memory.record.last_swap);
     let mut memory =
         remember(input, before.map_or_else(|| Memory::new(record.clone()), |memory| memory.with(record.clone())));
@@ -133,13 +135,15 @@ fn recreate(input: &Input<'_>, before: Option<&Memory>, top: Epoch, plan: &mut P
     plan.write_warning(memory, Reason::RecordRecreated, note);
 }
 
-/// The holder of the highest epoch, if both nodes answer and it confirms that itself.
+/// The holder of the highest epoch, if both nodes answer and it has a store that was led or followed before.
+///
+/// It need not have heard of that epoch itself: nobody but the holder could acknowledge anything in it, and whoever was
+/// made holder without accepted loss had everything from before.
 fn last_leader(observed: &Observed, top: Epoch) -> Option<(NodeId, &NodeStatus)> {
     let statuses = [observed.nodes[0].status()?, observed.nodes[1].status()?];
-    NodeId::BOTH
-        .into_iter()
-        .zip(statuses)
-        .find(|(node, status)| status.obeyed.is_some_and(|obeyed| obeyed.epoch == top && obeyed.holder == *node))
+    let holder = statuses.iter().filter_map(|status| status.obeyed).find(|obeyed| obeyed.epoch == top)?.holder;
+    let status = statuses[holder.index()];
+    status.obeyed.is_some().then_some((holder, status))
 }
 
 /// Whom to name in the command: the one with the highest epoch among those who answer.

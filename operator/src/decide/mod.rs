@@ -18,7 +18,7 @@ use crate::pair::Policy;
 use crate::reason::Reason;
 use mailmirror_control::record::{Member, Record};
 use mailmirror_control::status::{NodeStatus, Role};
-use mailmirror_model::ids::{AuthorityId, Epoch, NodeId};
+use mailmirror_model::ids::{AuthorityId, Epoch, GrantNumber, NodeId};
 
 /// A node that refused the record is told again after this time, in milliseconds.
 pub const TELL_AGAIN_MS: u64 = 5_000;
@@ -229,6 +229,12 @@ impl<'a> Situation<'a> {
 /// The highest epoch that any node reports (rule A7).
 fn highest_report(observed: &Observed) -> Option<Epoch> {
     observed.nodes.iter().filter_map(|view| Some(view.status()?.obeyed?.epoch)).max()
+}
+
+/// The highest grant number that any node reports: nodes do not go back below it (rule A7).
+fn highest_grant(observed: &Observed) -> GrantNumber {
+    let reports = observed.nodes.iter().filter_map(|view| Some(view.status()?.obeyed?.grant));
+    reports.max().unwrap_or(GrantNumber(0))
 }
 
 /// The command by which a person accepts that mail may be lost.

@@ -33,7 +33,7 @@ fn run(policy: AckPolicy, faults: Faults) -> (usize, usize, usize) {
 
 #[test]
 fn what_was_acknowledged_is_on_every_node_that_is_promoted() {
-    let faults = Faults { operators: 2, disks: false };
+    let faults = Faults { operators: 2, disks: false, lease: false };
     let (promotions, acknowledged, whole) = run(AckPolicy::Peer, faults);
     assert_eq!(whole, usize::try_from(SEEDS).unwrap(), "every pair is whole in the end");
     assert!(promotions > 100 && acknowledged > 2_000, "the runs did something: {promotions}, {acknowledged}");
@@ -41,21 +41,29 @@ fn what_was_acknowledged_is_on_every_node_that_is_promoted() {
 
 #[test]
 fn a_lost_or_restored_disk_is_never_promoted() {
-    let faults = Faults { operators: 2, disks: true };
+    let faults = Faults { operators: 2, disks: true, lease: false };
     let (promotions, acknowledged, whole) = run(AckPolicy::Peer, faults);
     assert!(promotions > 50 && acknowledged > 1_000 && whole > 0, "{promotions}, {acknowledged}, {whole}");
 }
 
 #[test]
+fn a7_a_lost_record_is_made_anew_without_losing_anything() {
+    let faults = Faults { operators: 2, disks: false, lease: true };
+    let (promotions, acknowledged, whole) = run(AckPolicy::Peer, faults);
+    assert_eq!(whole, usize::try_from(SEEDS).unwrap(), "every pair is whole in the end");
+    assert!(promotions > 100 && acknowledged > 2_000, "the runs did something: {promotions}, {acknowledged}");
+}
+
+#[test]
 fn under_both_nobody_answers_alone() {
-    let faults = Faults { operators: 1, disks: true };
+    let faults = Faults { operators: 1, disks: true, lease: false };
     let (promotions, acknowledged, _) = run(AckPolicy::Both, faults);
     assert!(promotions > 20 && acknowledged > 500, "{promotions}, {acknowledged}");
 }
 
 #[test]
 fn with_one_operator_the_service_never_leads_to_two_masters() {
-    let faults = Faults { operators: 1, disks: false };
+    let faults = Faults { operators: 1, disks: false, lease: false };
     for seed in 0..SEEDS {
         let mut world = World::new(seed, AckPolicy::Peer, faults);
         for _ in 0..STEPS {

@@ -98,7 +98,7 @@ impl Node {
             authority: record.authority,
             epoch: record.epoch,
             holder: record.holder,
-            grant: record.grant,
+            grant: self.obeyed.map_or(record.grant, |obeyed| obeyed.grant.max(record.grant)),
             policy: record.policy,
         });
         false

@@ -58,6 +58,8 @@ fn a7_a_lost_record_is_made_anew_above_all_reports_by_who_led_last() {
     assert_eq!((memory.record.holder, memory.record.authority, memory.record.epoch), (ZERO, FRESH, Epoch(4)));
     assert_eq!(memory.record.members, [member(ZERO)], "the slave joins again by A3");
     assert!(!memory.record.gap);
+    scene.answer(ONE, |status| status.obeyed.as_mut().unwrap().grant = grant_number(3));
+    assert_eq!(scene.plan().write.unwrap().record.grant, grant_number(3), "nodes do not go back below a grant");
 }
 
 #[test]
@@ -74,6 +76,15 @@ fn a7_a_lost_record_waits_for_both_stores_or_a_person() {
     let memory = scene.plan().write.unwrap();
     assert!(memory.record.gap);
     assert_eq!(memory.record.epoch, Epoch(4));
+}
+
+#[test]
+fn a7_a_leader_that_has_not_heard_of_its_last_epoch_leads_again() {
+    let mut scene = Scene::healthy();
+    scene.memory = None;
+    scene.answer(ONE, |status| status.obeyed.as_mut().unwrap().epoch = Epoch(4));
+    let record = scene.plan().write.unwrap().record;
+    assert_eq!((record.holder, record.epoch), (ZERO, Epoch(6)));
 }
 
 #[test]
