@@ -242,7 +242,8 @@ impl Record {
         Ok(Self { swap: None, ..self.changed() })
     }
 
-    /// Another policy. Going to `peer` or `both` begins with the master alone; the slave joins by rule A3.
+    /// Another policy. Going to `peer` or `both` begins with the master alone; the slave joins by rule A3. Going to
+    /// `local` lets the master answer alone, and counts as a grant: no report of before is taken after it.
     #[must_use]
     pub fn with_policy(&self, policy: AckPolicy) -> Self {
         if policy == self.policy {
@@ -252,7 +253,8 @@ impl Record {
         let holder = self.holder;
         let members =
             self.members.iter().copied().filter(|member| keep_set || member.node == holder).collect::<Vec<_>>();
-        Self { policy, members, ..self.changed() }
+        let granted = u64::from(policy == AckPolicy::Local);
+        Self { policy, members, grant: GrantNumber(self.grant.0 + granted), granted_to: None, ..self.changed() }
     }
 
     fn promoted(&self, candidate: Member, gap: bool) -> Self {
@@ -368,6 +370,8 @@ mod tests {
     fn leaving_local_begins_with_the_master_alone() {
         let local = alone().expand(&ready(0)).unwrap().unwrap().with_policy(AckPolicy::Local);
         assert_eq!(local.members, [M]);
-        assert_eq!(local.with_policy(AckPolicy::Peer).members, [M]);
+        let again = local.with_policy(AckPolicy::Peer);
+        assert_eq!(again.members, [M]);
+        assert_eq!(again.expand(&ready(0)).unwrap_err(), RecordRefusal::OldGrant, "a report of before");
     }
 }

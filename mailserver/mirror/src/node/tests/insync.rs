@@ -150,27 +150,20 @@ fn assert_clean(explored: &Explored) {
 
 #[test]
 fn a1_to_a8_hold_in_every_state_of_a_small_scope() {
-    let states = from_environment("INSYNC_STATES", 60_000);
+    let states = from_environment("INSYNC_STATES", 40_000);
     assert_clean(&explore(SMALL, states, 40));
 }
 
 #[test]
 fn a1_to_a8_hold_in_every_state_with_changes_of_the_policy() {
-    let states = from_environment("INSYNC_STATES", 30_000);
+    let states = from_environment("INSYNC_STATES", 20_000);
     assert_clean(&explore(Bounds { policies: 2, epochs: 1, grants: 0, restarts: 0, ..SMALL }, states, 40));
 }
 
 #[test]
 fn a1_to_a8_hold_in_long_random_runs() {
-    let bounds = Bounds {
-        operations: 6,
-        epochs: 6,
-        grants: 4,
-        restarts: 4,
-        policies: 2,
-        swaps: 2,
-        broken: Broken::Nothing,
-    };
+    let bounds =
+        Bounds { operations: 6, epochs: 6, grants: 4, restarts: 4, policies: 2, swaps: 2, broken: Broken::Nothing };
     for seed in 0..from_environment("INSYNC_RUNS", 60) as u64 {
         if let Some((wrong, way)) = walk(bounds, seed, 400, true) {
             panic!("seed {seed}: {wrong}\n{way:?}");
@@ -178,41 +171,101 @@ fn a1_to_a8_hold_in_long_random_runs() {
     }
 }
 
-/// The counterexample that leaving a rule out gives.
+/// The shortest counterexample that leaving a rule out gives.
 fn broken(broken: Broken, bounds: Bounds) -> String {
-    let bounds = Bounds { broken, ..bounds };
-    for seed in 0..from_environment("INSYNC_RUNS", 4000) as u64 {
-        if let Some((wrong, way)) = walk(bounds, seed, 120, false) {
-            println!("{broken:?}: {wrong}: {way:?}");
-            return wrong;
-        }
-    }
-    panic!("{broken:?} was not found out");
+    let explored = explore(Bounds { broken, ..bounds }, from_environment("INSYNC_STATES", 60_000), usize::MAX);
+    let Some((wrong, way)) = explored.violation else {
+        panic!("{broken:?} was not found out in {} states, complete: {}", explored.states, explored.is_complete);
+    };
+    println!("{broken:?}, {} states: {wrong}: {way:?}", explored.states);
+    wrong
 }
+
+/// A run that loses when a rule is left out, and does not when it is kept. Most were found by [`explore`], but take it
+/// longer than every test run has time for.
+fn loses_without(broken: Broken, bounds: Bounds, way: &[Step]) {
+    let run = |broken| {
+        let mut world = World::mirrored(Bounds { broken, ..bounds }, STILL, [0, 0]);
+        way.iter().find_map(|step| {
+            world.take(*step);
+            world.violated()
+        })
+    };
+    assert_eq!(run(Broken::Nothing), None);
+    let wrong = run(broken).expect("it is found out");
+    assert!(wrong.contains("lacks"), "{wrong}");
+}
+
+use Step::*;
+
+/// The master is granted to be alone, the slave comes back and has all; the report of that is on its way.
+const GRANTED_AND_BACK: [Step; 10] =
+    [Break, Wish(0), Grant(0), Tell(0, 1), Flush(0), Connect, Entry, Flush(1), Ack, Report(0)];
 
 #[test]
 fn a2_a_grant_for_another_run_of_the_process_loses() {
-    assert!(broken(Broken::Incarnation, SMALL).contains("lacks"));
+    let late = [Crash(0), Restart(0), Tell(0, 0), Expand(0), Tell(0, 1), Flush(0), Write(0), Flush(0)];
+    loses_without(Broken::Incarnation, SMALL, &[&GRANTED_AND_BACK[..], &late].concat());
 }
 
 #[test]
 fn a2_a_grant_that_counts_twice_loses() {
-    assert!(broken(Broken::GrantTwice, SMALL).contains("lacks"));
+    let again = [Break, Expand(0), Tell(0, 1), Flush(0), Write(0), Flush(0)];
+    loses_without(Broken::GrantTwice, SMALL, &[&GRANTED_AND_BACK[..], &again].concat());
 }
 
 #[test]
 fn a3_an_expansion_without_the_latest_grant_number_loses() {
-    assert!(broken(Broken::GrantNumber, SMALL).contains("lacks"));
+    let two = Bounds { grants: 2, ..SMALL };
+    let again = [Break, Wish(0), Grant(1), Tell(0, 2), Flush(0), Write(0), Flush(0), Expand(0)];
+    loses_without(Broken::GrantNumber, two, &[&GRANTED_AND_BACK[..], &again].concat());
 }
 
 #[test]
 fn a3_a_report_while_answering_alone_loses() {
-    assert!(broken(Broken::HoldFirst, SMALL).contains("lacks"));
+    assert!(broken(Broken::HoldFirst, Bounds { restarts: 0, ..SMALL }).contains("lacks"));
 }
 
 #[test]
 fn a3_a_change_of_the_policy_that_does_not_count_as_a_grant_loses() {
-    assert!(broken(Broken::Policy, Bounds { policies: 2, epochs: 0, grants: 0, restarts: 0, ..SMALL }).contains("lacks"));
+    let late = [
+        Expand(0),
+        Policy(AckPolicy::Local),
+        Tell(0, 3),
+        Break,
+        Write(0),
+        Flush(0),
+        Policy(AckPolicy::Peer),
+        Expand(0),
+    ];
+    let bounds = Bounds { policies: 2, ..SMALL };
+    loses_without(Broken::Policy, bounds, &[&GRANTED_AND_BACK[..], &late].concat());
+}
+
+#[test]
+fn a3_what_was_acknowledged_under_local_is_awaited_before_the_slave_is_reported() {
+    let bounds = Bounds { policies: 2, ..SMALL };
+    let mut world = World::mirrored(bounds, STILL, [0, 0]);
+    for step in [Policy(AckPolicy::Local), Tell(0, 1), Write(0), Flush(0), Policy(AckPolicy::Peer), Tell(0, 2)] {
+        world.take(step);
+    }
+    world.take(Report(0));
+    world.take(Expand(0));
+    assert_eq!(world.violated(), None, "the slave lacks it, and is connected all the time");
+    for step in [Entry, Flush(1), Ack, Report(0), Expand(0)] {
+        world.take(step);
+    }
+    assert_eq!(world.record.members.len(), 2);
+}
+
+#[test]
+fn a3_a_grant_that_comes_after_the_slave_is_back_does_not_last() {
+    let mut world = World::mirrored(SMALL, STILL, [0, 0]);
+    for step in [Break, Wish(0), Connect, Grant(0), Tell(0, 1), Flush(0), Entry, Flush(1), Ack] {
+        world.take(step);
+    }
+    assert!(!world.hosts[0].node.as_ref().unwrap().is_alone());
+    assert_eq!(heals(&world), None);
 }
 
 #[test]
@@ -222,17 +275,32 @@ fn a4_a_record_of_nodes_instead_of_stores_loses() {
 
 #[test]
 fn a5_an_acknowledgement_of_an_earlier_connection_loses() {
-    assert!(broken(Broken::Connection, SMALL).contains("lacks"));
+    let way = [
+        Break,
+        Wish(0),
+        Grant(0),
+        Tell(0, 1),
+        Flush(0),
+        Connect,
+        Entry,
+        Flush(1),
+        Ack,
+        Write(0),
+        Flush(0),
+        Entry,
+        Flush(1),
+        Crash(1),
+        RestartEmpty(1),
+        Tell(1, 1),
+        Connect,
+        Ack,
+        Report(0),
+        Expand(0),
+    ];
+    loses_without(Broken::Connection, SMALL, &way);
 }
 
 #[test]
 fn l2_an_acknowledgement_of_what_is_not_on_the_disk_loses() {
     assert!(broken(Broken::Flushed, SMALL).contains("lacks"));
-}
-
-#[test]
-fn the_policies_are_switched_at_all() {
-    let mut world = World::mirrored(Bounds { policies: 1, ..SMALL }, STILL, [0, 0]);
-    world.take(Step::Policy(AckPolicy::Local));
-    assert_eq!(world.record.policy, AckPolicy::Local);
 }

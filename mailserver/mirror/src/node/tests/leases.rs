@@ -5,15 +5,8 @@ use super::world::{Bounds, Broken, Step, World};
 use crate::node::Timing;
 use proptest::prelude::*;
 
-const BOUNDS: Bounds = Bounds {
-    operations: 20,
-    epochs: 8,
-    grants: 3,
-    restarts: 5,
-    policies: 0,
-    swaps: 3,
-    broken: Broken::Nothing,
-};
+const BOUNDS: Bounds =
+    Bounds { operations: 20, epochs: 8, grants: 3, restarts: 5, policies: 0, swaps: 3, broken: Broken::Nothing };
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]

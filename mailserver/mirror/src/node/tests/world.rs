@@ -240,7 +240,6 @@ impl World {
             }
             Step::RestartEmpty(i) => {
                 self.hosts[i].log.clear();
-                self.hosts[i].obeyed = None;
                 self.other_volume(i);
             }
             Step::Tell(i, k) => self.tell(i, self.history[k].clone()),
@@ -308,6 +307,8 @@ impl World {
 
     fn other_volume(&mut self, i: usize) {
         self.hosts[i].flushed = self.hosts[i].log.len();
+        // Another store has obeyed nobody: it resumes no role.
+        self.hosts[i].obeyed = None;
         if self.bounds.broken != Broken::Store {
             self.hosts[i].store = self.next_store;
             self.next_store += 1;
@@ -557,7 +558,7 @@ impl World {
     }
 
     fn grant(&mut self, k: usize) {
-        let mut wish = self.wishes[k];
+        let Some(mut wish) = self.wishes.get(k).copied() else { return };
         if self.bounds.broken == Broken::Store {
             wish.store = self.recorded_store(wish.node).unwrap_or(wish.store);
         }
@@ -569,7 +570,7 @@ impl World {
     }
 
     fn expand(&mut self, k: usize) {
-        let mut ready = self.reports[k];
+        let Some(mut ready) = self.reports.get(k).copied() else { return };
         if self.bounds.broken == Broken::GrantNumber {
             ready.grant = self.record.grant;
         }
@@ -665,9 +666,8 @@ impl World {
 
     /// Whether nobody has to accept a loss: a member can serve.
     pub fn can_heal(&self) -> bool {
-        let is_member = |host: &Host| {
-            self.record.is_member(Member { node: host.me, store: StoreId(u128::from(host.store)) })
-        };
+        let is_member =
+            |host: &Host| self.record.is_member(Member { node: host.me, store: StoreId(u128::from(host.store)) });
         self.hosts.iter().any(is_member) && self.record.policy == AckPolicy::Peer
     }
 
