@@ -51,7 +51,7 @@ fn a7_a_lost_record_is_made_anew_without_losing_anything() {
     let faults = Faults { operators: 2, disks: false, lease: true };
     let (promotions, acknowledged, whole) = run(AckPolicy::Peer, faults);
     assert_eq!(whole, usize::try_from(SEEDS).unwrap(), "every pair is whole in the end");
-    assert!(promotions > 100 && acknowledged > 2_000, "the runs did something: {promotions}, {acknowledged}");
+    assert!(promotions > 50 && acknowledged > 2_000, "the runs did something: {promotions}, {acknowledged}");
 }
 
 #[test]
