@@ -221,5 +221,6 @@ fn write_zeros(file: &File, length: u64) -> io::Result<()> {
         file.write_all_at(&zeros[..count], at)?;
         at += count as u64;
     }
-    Ok(())
+    // There may be no space for what is only in memory.
+    file.sync_all()
 }

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 /// How long [`Log::append`] waits at most for a new segment that is not there yet.
-const SPACE_WAIT_MAX: Duration = Duration::from_secs(5);
+const SPACE_WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// The log of a node. Clones are the same log. When the last one is dropped what was appended is flushed, as by
 /// [`Log::close`].
@@ -125,7 +125,8 @@ impl Log {
     /// will be flushed, or the log fails as a whole.
     ///
     /// Does not wait for the disk, but for one case: when space that is reserved ahead is used up before more could be
-    /// reserved (an entry larger than a segment, a burst), it waits until the file system has answered.
+    /// reserved (an entry larger than a segment, a burst), it waits until the file system has answered, at most a
+    /// second; then [`AppendError::QueueFull`] is given.
     ///
     /// # Errors
     /// [`AppendError`]; then nothing was taken.
@@ -415,7 +416,8 @@ fn wait_for_space<'a>(
         }
         state = shared.space_changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
     }
-    if state.space.refused.is_some() { Err(AppendError::NoSpace) } else { Ok(state) }
+    // Something may have been had before more was refused.
+    if state.space.granted == granted { Err(AppendError::NoSpace) } else { Ok(state) }
 }
 
 fn writer_side(found: &mut Found) -> WriterSide {

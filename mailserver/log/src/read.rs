@@ -128,6 +128,8 @@ impl Log {
             return Ok(from_ring(&state, number, last, max_bytes));
         }
         let place = place_on_disk(&state, from)?;
+        // What is not flushed may be half written at this moment: it is read from memory, by the next call.
+        let last = last.min(state.flushed);
         drop(state);
         let (segment, at) = find(shared, &place, from)?;
         let end = Seq((place.segment.0 + place.count as u64).min(last.0 + 1));

@@ -116,8 +116,8 @@ fn make_reserve(shared: &Shared, size: u64, name: u64) -> Result<Reserve, LogErr
         name += 1;
     };
     let file = disk.create(&path)?;
-    let reserved = disk.reserve(&file, size).and_then(|()| disk.sync_all(&file));
-    if let Err(error) = reserved {
+    // Not flushed here: that would keep those waiting who need the space. The writer does it with the segment's head.
+    if let Err(error) = disk.reserve(&file, size) {
         if let Err(second) = disk.remove(&path) {
             tracing::debug!(%second, "a file without space was not removed");
         }

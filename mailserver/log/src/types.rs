@@ -21,7 +21,8 @@ pub struct LogOptions {
     pub reserve_min_bytes: u64,
     /// Flushed entries that are kept in memory for readers. Those that are not flushed yet come on top.
     pub ring_max_bytes: usize,
-    /// Bound on the length of all files together. At the bound [`crate::AppendError::NoSpace`] is given.
+    /// Bound on the length of all files together. At the bound [`crate::AppendError::NoSpace`] is given. Segments are
+    /// made no longer than an eighth of it.
     pub log_max_bytes: u64,
     /// How long after space was refused it is asked for again.
     pub space_retry_interval: Duration,
@@ -46,7 +47,8 @@ impl LogOptions {
     const SEGMENT_BOUND_BYTES: u64 = 16 << 30;
 
     pub(crate) fn bounded(mut self) -> Self {
-        self.segment_max_bytes = self.segment_max_bytes.clamp(512, Self::SEGMENT_BOUND_BYTES);
+        let bound = Self::SEGMENT_BOUND_BYTES.min(self.log_max_bytes / 8).max(512);
+        self.segment_max_bytes = self.segment_max_bytes.clamp(512, bound);
         self
     }
 }

@@ -42,6 +42,17 @@ fn at_the_bound_entries_are_refused_and_accepted_ones_are_kept() {
 }
 
 #[test]
+fn a_small_bound_makes_small_segments() {
+    let room = tempfile::tempdir().unwrap();
+    let options = LogOptions { log_max_bytes: 100_000, ..LogOptions::default() };
+    let (log, _) = Log::open(room.path(), options).unwrap();
+    append_all(&log, &entries_after(Tail::EMPTY, 2, &[5000; 10]));
+    wait_flushed(&log, Seq(10));
+    assert!(log.size_bytes() <= 100_000);
+    assert!(log.remove_through(Seq(10)).unwrap() > Seq(1));
+}
+
+#[test]
 fn a_full_disk_refuses_and_recovers() {
     let room = tempfile::tempdir().unwrap();
     let full = Arc::new(AtomicBool::new(false));
