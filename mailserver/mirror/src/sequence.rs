@@ -43,9 +43,7 @@ impl Shared {
                 if let Some(waiter) = waiter {
                     inner.waiters.insert(seq, waiter);
                 }
-                if origin.node != self.options.node {
-                    inner.origins.insert(origin, seq);
-                }
+                inner.origins.insert(origin, seq);
                 Ok(seq)
             }
             Err(error) => Err((error, waiter)),

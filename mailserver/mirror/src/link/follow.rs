@@ -161,13 +161,11 @@ fn append(shared: &Shared, reading: &Reading, entries: Vec<Entry<Bytes>>) -> Res
     }
     inner.problems.remove("DiskFull");
     inner.tail_hash = last_hash;
-    let me = *inner.node.identity();
     for entry in &entries {
         let header = entry.header();
         see_clock(inner, header.clock);
-        if header.origin.node == me.node {
-            crate::forward::arrived(inner, header.origin, header.position.seq);
-        }
+        // One of a branch may have its origin at either node.
+        crate::forward::arrived(inner, header.origin, header.position.seq);
         if header.kind == Kind::Seal {
             inner.node.give_lease(header.position.epoch, false, now);
         }

@@ -61,12 +61,15 @@ pub(super) fn follow(
 pub(super) fn forward(shared: &Arc<Shared>, payload: &Bytes) -> Result<(), SessionError> {
     let (forward, bodies) = read_forward(payload).map_err(SessionError::Forward)?;
     let Forward { origin, when, change } = forward;
-    if origin.node == shared.options.node {
-        return Err(SessionError::Forward("its origin is this node".to_owned()));
-    }
     let now = shared.now();
     let mut guard = shared.lock();
     let inner = &mut *guard;
+    // One that this node had forwarded may come back from the branch of the one that was master then (rule U2), as may
+    // one of an earlier run that this node's disk has lost. What waits to be put in order here is not taken twice.
+    if inner.forwards.contains_key(&origin) {
+        send(inner, Message::ForwardRefused { origin, why: ForwardRefusal::NotNow });
+        return Ok(());
+    }
     super::session::see_clock(inner, when.clock);
     if is_known(shared, inner, origin) {
         send(inner, Message::ForwardKnown { origin });
