@@ -12,6 +12,13 @@ DENY = $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/mailmirror/tools/cargo-deny-$(shel
 # What `test` and `demo` run on when no KUBECONFIG is given: the local cluster, with the image built here.
 STORY_ARGS ?=
 
+# Everything is compiled as one selection of packages, with the features that their tests ask for, so that no
+# dependency is compiled twice: cargo chooses features by what is selected.
+PROGRAMS = $(or $(CARGO_TARGET_DIR),target)/debug
+BUILD = $(CARGO) build --workspace --bins --tests --locked --quiet
+TEST = $(CARGO) test --workspace --locked
+PROCESS_TESTS = $(addprefix --test ,$(basename $(notdir $(wildcard e2e/tests/*.rs))))
+
 ##@ See it
 
 .PHONY: demo demo-down pair
@@ -24,8 +31,8 @@ demo-down: ## Remove the local cluster and all that `demo` made
 
 pair: ## Two nodes as two processes on loopback: no Kubernetes, no root; Ctrl-C ends it
 	@.ci/deps --compiler
-	$(CARGO) build --locked -p mailserver -p mailmirror-e2e --bins
-	$(CARGO) run --quiet --locked -p mailmirror-e2e --bin pair
+	$(BUILD)
+	$(PROGRAMS)/pair
 
 ##@ Prove it
 
@@ -52,12 +59,14 @@ doc: ## The documentation of the crates, warnings are errors
 
 test-unit: ## Unit and model tests
 	@echo "== unit and model tests =="
-	$(CARGO) test --workspace --exclude mailmirror-e2e --locked --quiet
+	$(TEST) --quiet --lib --bins
+	$(TEST) --quiet --exclude mailmirror-e2e --test '*'
+	$(TEST) --quiet --exclude mailmirror-e2e --doc
 
 test-process: ## Two real mail servers, real sockets: killed, cut apart, compared
 	@echo "== process tests =="
-	$(CARGO) build --locked -p mailserver -p mailmirror-operator --bins --quiet
-	$(CARGO) test -p mailmirror-e2e --locked
+	$(BUILD)
+	$(TEST) $(PROCESS_TESTS)
 
 test-chart: ## The chart on a real API server: dry runs, an upgrade that changes nothing, wrong pairs refused
 	@echo "== chart on Kubernetes =="
@@ -90,12 +99,14 @@ image: ## The image as target/image/mailmirror.tar, built without a registry; it
 	@.ci/deps --compiler
 	image/build
 
-generate: ## Write the generated files: crds/, the chart's CRD, rights and table of values, deploy/, the reasons
+generate: ## Write the generated files: crds/, the chart's CRD, rights and table of values, deploy/, docs/rules.md, the reasons
 	charts/generate
+	$(PROGRAMS)/rules --write
 
 drift:
 	@echo "== generated files =="
 	charts/generate --check
+	$(PROGRAMS)/rules --check
 	charts/check-metrics
 
 ##@ The local cluster (e2e/cluster)
