@@ -193,6 +193,23 @@ impl Node {
         self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
     }
 
+    /// The id of the process.
+    pub fn id(&self) -> Option<u32> {
+        self.child.as_ref().and_then(Child::id)
+    }
+
+    /// Starts it again after it has ended.
+    ///
+    /// # Errors
+    /// See [`Self::start`].
+    pub async fn restart(&mut self) -> Result<()> {
+        if self.runs() {
+            bail!("node {} runs", self.number);
+        }
+        self.child = None;
+        self.start().await
+    }
+
     /// Sends a signal to the process.
     ///
     /// # Errors
