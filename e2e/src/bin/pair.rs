@@ -100,7 +100,8 @@ fn explain(pair: &Pair, message: &Path) -> Result<()> {
         ),
     );
     say("what both nodes hold, and whether it is the same", format!("{} verify_mirror --full", tellmail(NodeId::Zero)));
-    say("swap the roles (on the master), without loss", format!("{} swap", tellmail(NodeId::Zero)));
+    let [at_zero, at_one] = NodeId::BOTH.map(tellmail);
+    say("swap the roles without loss; only the master can be told", format!("{at_zero} swap || {at_one} swap"));
     let Some(pid) = pair.nodes[0].id() else { return Ok(()) };
     say(
         "kill node 0 and make node 1 the master; node 0 is started again after 5 s and follows",
@@ -146,13 +147,13 @@ async fn status(pair: &Pair, node: NodeId) -> String {
     };
     let wanted = ["Mirror out", "Mirror  in", "Role:", "Link:", "Lag:", "Holds:", "Progress:", "Swap:", "Problem:"];
     let lines = text.lines().filter(|line| wanted.iter().any(|begin| line.starts_with(begin)));
-    // How long it has been so changes all the time.
-    let lines = lines.map(|line| match line.split_once(" for ") {
-        Some((state, rest)) if line.starts_with("Link:") => match rest.split_once(" to ") {
-            Some((_, to)) => format!("    {state} to {to}\n"),
-            None => format!("    {state}\n"),
-        },
-        _ => format!("    {line}\n"),
-    });
-    lines.collect()
+    lines.map(|line| format!("    {}\n", without_duration(line))).collect()
+}
+
+/// How long the link has been as it is changes all the time.
+fn without_duration(line: &str) -> String {
+    let duration = line.split_once(" for ").filter(|_| line.starts_with("Link:"));
+    let Some((state, rest)) = duration else { return line.to_owned() };
+    let end = [" to store", " ("].iter().filter_map(|mark| rest.find(mark)).min().unwrap_or(rest.len());
+    format!("{state}{}", &rest[end..])
 }
