@@ -28,8 +28,12 @@ impl Session {
         self.follow(&view, &Told::default()).await?;
         self.tell_expunged();
         let deadline = self.patience().until;
-        let (account, mailbox) = (self.account()?.id, self.selected()?.id);
-        let concerns = |one: &Touched| *one == Touched::Mailbox(mailbox) || *one == Touched::Account(account);
+        let (account, mailbox) = (self.account()?.id, self.selected().ok().map(|selected| selected.id));
+        let concerns = |one: &Touched| match one {
+            Touched::Mailbox(touched) => Some(*touched) == mailbox,
+            Touched::Account(touched) => *touched == account,
+            Touched::Settings => false,
+        };
         let mut tick_at = Instant::now() + self.port.config.keepalive_interval;
         loop {
             if let Some(line) = self.wire.take_line()? {

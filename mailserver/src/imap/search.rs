@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use mailmirror_imap_proto::command::Search;
 use mailmirror_imap_proto::response::{Code, Status};
-use mailmirror_imap_proto::search::{MessageText, SearchProgram, SearchTarget};
+use mailmirror_imap_proto::search::{BoundProgram, MessageText, SearchProgram, SearchTarget};
 use mailmirror_imap_proto::types::{Flag, InternalDate, ModSeq, NumberSet, Tag};
 use tokio::time::Instant;
 
@@ -101,6 +100,7 @@ impl Session {
         };
         let mut pages = Pages::all(selected);
         let (program, mut found) = (Arc::new(program), Found::default());
+        let bound = program.bind(bounds.last_sequence, bounds.last_uid);
         let mut tell_at = Instant::now() + STILL;
         loop {
             let rows = pages.next(&view, PAGE).await?;
@@ -109,7 +109,12 @@ impl Session {
             }
             for row in rows {
                 let Some(sequence) = self.selected()?.sequence_of(row.uid.get()) else { continue };
-                if self.matches(&program, bounds, sequence, &row).await? {
+                let target = Target { sequence, row: &row };
+                let matches = match bound.matches_without_message(&target) {
+                    Some(known) => known,
+                    None => self.matches_message(&program, &bound, bounds, &target).await?,
+                };
+                if matches {
                     found.insert(if uid { row.uid.get() } else { sequence }, row.modseq.0);
                 }
                 if Instant::now() >= tell_at {
@@ -138,36 +143,30 @@ impl Session {
         Ok(Done::new("searched"))
     }
 
-    async fn matches(
+    async fn matches_message(
         &self,
         program: &Arc<SearchProgram>,
+        bound: &BoundProgram<'_>,
         bounds: Bounds,
-        sequence: u32,
-        row: &MessageRow,
+        target: &Target<'_>,
     ) -> Result<bool, Stop> {
-        let target = Target { sequence, row };
-        // Binding for each message is cheap beside reading one; without a message it is done here and now.
-        if let Some(known) = program.bind(bounds.last_sequence, bounds.last_uid).matches_without_message(&target) {
-            return Ok(known);
-        }
-        let message = match self.service().body(row.body).await {
+        let message = match self.service().body(target.row.body).await {
             Ok(message) => message,
             Err(BodyError::Gone) => return Ok(false),
             Err(error @ BodyError::Read(_)) => {
-                tracing::error!(%error, uid = %row.uid, "failed to read a message for a search");
+                tracing::error!(%error, uid = %target.row.uid, "failed to read a message for a search");
                 return Err(Stop::no(Code::ServerBug, "some messages could not be read"));
             }
         };
         if message.len() <= INLINE_MAX_BYTES {
-            return Ok(matches_message(program, bounds, sequence, row, &message));
+            return Ok(bound.matches(target, &MessageText::new(&message)));
         }
-        let (program, row) = (Arc::clone(program), row.clone());
-        let matching = tokio::task::spawn_blocking(move || matches_message(&program, bounds, sequence, &row, &message));
+        let (program, row, sequence) = (Arc::clone(program), target.row.clone(), target.sequence);
+        let matching = tokio::task::spawn_blocking(move || {
+            // Binding again is cheap beside a message of this size.
+            let bound = program.bind(bounds.last_sequence, bounds.last_uid);
+            bound.matches(&Target { sequence, row: &row }, &MessageText::new(&message))
+        });
         matching.await.map_err(|error| Stop::Bye(Some(Code::ServerBug), error.to_string()))
     }
-}
-
-fn matches_message(program: &SearchProgram, bounds: Bounds, sequence: u32, row: &MessageRow, message: &Bytes) -> bool {
-    let bound = program.bind(bounds.last_sequence, bounds.last_uid);
-    bound.matches(&Target { sequence, row }, &MessageText::new(message))
 }

@@ -51,7 +51,12 @@ impl Session {
             select.qresync.as_ref().map(|known| (known.uid_validity.get(), ModSeq(known.mod_seq))),
         );
         let view = self.service().show().await?;
-        let opening = view.read(move |snapshot| open(snapshot, account, &name, knows)).await?;
+        let opening = view.read(move |snapshot| open(snapshot, account, &name, knows)).await;
+        // One mailbox that cannot be read is no reason to end a session that can open others.
+        let opening = opening.map_err(|error| {
+            tracing::error!(%error, "a mailbox cannot be opened");
+            Stop::no(Code::Unavailable, "the mailbox cannot be opened now; see the log of the server")
+        })?;
         let opening = opening.ok_or_else(Stop::no_mailbox)?;
         self.tell_opening(&opening, select.read_only);
         let missed = opening.missed;

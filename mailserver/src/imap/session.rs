@@ -155,6 +155,7 @@ impl Session {
             Command::Lsub { reference, pattern } => self.lsub(&reference, &pattern).await,
             Command::Status { mailbox, items } => self.status(&mailbox, &items).await,
             Command::Append(append) => self.append(append).await,
+            Command::Idle => self.idle().await,
             command => {
                 self.selected()?;
                 self.carry_out_on_messages(tag, command).await
@@ -164,7 +165,6 @@ impl Session {
 
     async fn carry_out_on_messages(&mut self, tag: &Tag, command: Command) -> Result<Done, Stop> {
         match command {
-            Command::Idle => self.idle().await,
             Command::Close => self.close().await,
             Command::Unselect => Ok(self.unselect()),
             Command::Expunge { uids } => self.expunge(uids.as_ref()).await,

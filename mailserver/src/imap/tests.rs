@@ -1,11 +1,13 @@
 //! Sessions over loopback, with the rules of the model in memory behind them.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod forgetful;
 mod login;
 mod mailboxes;
 mod messages;
 mod mirror_rules;
 mod news;
+mod oracle;
 mod pair;
 mod resync;
 
@@ -22,15 +24,14 @@ use crate::service::memory::{MemoryCore, service};
 pub(super) struct Running {
     pub(super) at: SocketAddr,
     pub(super) service: Service,
-    pub(super) core: Arc<MemoryCore>,
     pub(super) ann: AccountHandle,
     pub(super) client_tls: Arc<rustls::ClientConfig>,
     shutdown: CancellationToken,
     task: JoinHandle<()>,
 }
 
-pub(super) async fn start_with(change: impl FnOnce(&mut PortConfig)) -> Running {
-    let (service, core) = service();
+/// A port on this service, with the account of ann.
+pub(super) async fn start_on(service: Service, change: impl FnOnce(&mut PortConfig)) -> Running {
     let ann = service.create_account("ann@example.com", "pw").await.unwrap();
     let (server_tls, client_tls) = tls_pair();
     let mut config = PortConfig::new("localhost", Entry::Plain);
@@ -44,7 +45,17 @@ pub(super) async fn start_with(change: impl FnOnce(&mut PortConfig)) -> Running 
     let at = listener.local_addr().unwrap();
     let shutdown = CancellationToken::new();
     let task = tokio::spawn(port.serve(listener, shutdown.clone()));
-    Running { at, service, core, ann, client_tls, shutdown, task }
+    Running { at, service, ann, client_tls, shutdown, task }
+}
+
+pub(super) async fn start_with(change: impl FnOnce(&mut PortConfig)) -> Running {
+    start_on(service().0, change).await
+}
+
+/// With the engine in memory, to change its mood.
+pub(super) async fn start_with_core() -> (Running, Arc<MemoryCore>) {
+    let (service, core) = service();
+    (start_on(service, |_| {}).await, core)
 }
 
 pub(super) async fn start() -> Running {
@@ -139,6 +150,7 @@ impl Client {
         loop {
             let line = self.line().await;
             if let Some(completion) = line.strip_prefix(tag).and_then(|rest| rest.strip_prefix(' ')) {
+                oracle::assert_understood(&untagged, &line);
                 return (untagged, completion.to_owned());
             }
             untagged.push(line);

@@ -131,3 +131,16 @@ async fn an_account_that_is_closed_ends_its_sessions() {
     assert_eq!(client.line_or_end().await, None);
     server.stop().await;
 }
+
+#[tokio::test]
+async fn idle_without_a_mailbox_waits_too() {
+    let server = start().await;
+    let mut client = server.logged_in().await;
+    let tag = client.begin("IDLE").await;
+    assert!(client.line().await.starts_with("+ "));
+    server.deliver_many(1).await;
+    client.say("DONE\r\n").await;
+    let (untagged, completion) = client.finish(&tag).await;
+    assert!(untagged.is_empty() && completion.starts_with("OK"));
+    server.stop().await;
+}
