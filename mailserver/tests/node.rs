@@ -184,7 +184,7 @@ const MASTER: &str =
     "g_mirror_mode \"master\"\ng_mirror_node \"0\"\ng_mirror_ack \"local\"\ng_admin_listen \"127.0.0.1:0\"\n";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn mail_comes_in_is_kept_over_a_restart_and_is_read() {
+async fn p1_mail_comes_in_is_kept_over_a_restart_and_is_read() {
     let dir = tempfile::tempdir().unwrap();
     let node = start(dir.path(), MASTER).await;
     node.reaches(|status| status.role == Role::Master && status.serving).await;
@@ -332,7 +332,7 @@ fn followed(status: &NodeStatus) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_nodes_become_equal_line_by_line() {
+async fn p3_two_nodes_become_equal_line_by_line() {
     let pair = Pair::new().await;
     let (master, slave) = (pair.start(0).await, pair.start(1).await);
     master.reaches(followed).await;

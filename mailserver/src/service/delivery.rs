@@ -5,7 +5,7 @@ use super::error::{ChangeError, RcptError, ReadError};
 use super::view::View;
 use crate::accounts::Address;
 use bytes::Bytes;
-use mailmirror_model::ids::{AccountId, BodyId, MessageId};
+use mailmirror_model::ids::{AccountId, BodyId, MailboxId, MessageId};
 use mailmirror_model::operation::{Add, BodyMeta, Change};
 use mailmirror_model::outcome::Refusal;
 use mailmirror_model::state::Account;
@@ -44,7 +44,8 @@ impl Service {
         Ok(account.id)
     }
 
-    /// One message into the INBOX of each recipient, stored once. `Ok` when it is committed: SMTP answers `250`.
+    /// One message into the INBOX of each recipient, stored once. `Ok` when it is committed: SMTP answers `250`. An account
+    /// that was deleted since it was resolved gets nothing.
     ///
     /// # Errors
     /// [`ChangeError`]; after [`ChangeError::Unknown`] close the connection without an answer (rule N6).
@@ -72,16 +73,12 @@ impl Service {
         let mut recipients = recipients.to_vec();
         recipients.sort_unstable();
         recipients.dedup();
-        let inboxes = self
-            .peek()
-            .read(move |snapshot| {
-                let mut found = Vec::with_capacity(recipients.len());
-                for account in recipients {
-                    found.extend(snapshot.mailbox_by_name(account, "INBOX")?.map(|mailbox| mailbox.id));
-                }
-                Ok(found)
-            })
-            .await?;
+        let mut inboxes = inboxes_of(&self.peek(), recipients.clone()).await?;
+        if inboxes.len() < recipients.len() {
+            // An index that is being built anew knows nobody for a while: nobody is missing before a read point says so.
+            let view = self.show().await.map_err(|error| ChangeError::Unavailable { why: error.to_string() })?;
+            inboxes = inboxes_of(&view, recipients).await?;
+        }
         if inboxes.is_empty() {
             return Err(ChangeError::Refused(Refusal::NoAccount));
         }
@@ -102,6 +99,18 @@ impl Service {
         let domain = text.rsplit_once('@').map(|(_, domain)| domain.strip_suffix('.').unwrap_or(domain).to_lowercase());
         domain.is_none_or(|domain| self.settings().domains.contains(&domain))
     }
+}
+
+/// The INBOX of each account that is there.
+async fn inboxes_of(view: &View, accounts: Vec<AccountId>) -> Result<Vec<MailboxId>, ReadError> {
+    view.read(move |snapshot| {
+        let mut found = Vec::with_capacity(accounts.len());
+        for account in accounts {
+            found.extend(snapshot.mailbox_by_name(account, "INBOX")?.map(|mailbox| mailbox.id));
+        }
+        Ok(found)
+    })
+    .await
 }
 
 /// The account with this address and the bytes that it holds.

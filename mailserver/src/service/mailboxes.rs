@@ -41,14 +41,12 @@ impl Service {
         let (from, to) = (names::canonical(from), names::check(to)?);
         let (owner, source) = (account.id, from.clone());
         let (mailbox, held) = self
-            .peek()
-            .read(move |snapshot| {
-                let Some(mailbox) = snapshot.mailbox_by_name(owner, &source)? else { return Ok(None) };
+            .ask(move |snapshot| {
+                let mailbox = snapshot.mailbox_by_name(owner, &source)?.ok_or(Refusal::NoMailbox)?;
                 let held = if source == "INBOX" { snapshot.messages(mailbox.id)? } else { Vec::new() };
-                Ok(Some((mailbox.id, held)))
+                Ok((mailbox.id, held))
             })
-            .await?
-            .ok_or(Refusal::NoMailbox)?;
+            .await?;
         let created = if from == "INBOX" {
             names::with_parents(&to, None, new_mailbox_id)
         } else {
@@ -65,8 +63,10 @@ impl Service {
     /// # Errors
     /// [`ChangeError`].
     pub async fn delete_mailbox(&self, account: &AccountHandle, name: &str) -> Result<(), ChangeError> {
-        let mailbox = self.peek().mailbox(account.id, name).await?.ok_or(Refusal::NoMailbox)?;
-        self.change(Change::DeleteMailbox { account: account.id, mailbox: mailbox.id }, Vec::new()).await.map(|_| ())
+        let (owner, name) = (account.id, names::canonical(name));
+        let mailbox =
+            self.ask(move |snapshot| Ok(snapshot.mailbox_by_name(owner, &name)?.ok_or(Refusal::NoMailbox)?.id)).await?;
+        self.change(Change::DeleteMailbox { account: owner, mailbox }, Vec::new()).await.map(|_| ())
     }
 
     /// SUBSCRIBE and UNSUBSCRIBE; a mailbox of that name need not exist.

@@ -33,7 +33,7 @@ impl Service {
             return Err(ChangeError::TooLarge);
         }
         let owner = account.id;
-        self.peek().read(move |snapshot| Ok(check_room(snapshot, owner, mailbox, size_bytes))).await??;
+        self.ask(move |snapshot| check_room(snapshot, owner, mailbox, size_bytes)).await?;
         let id = identity_of(&body).await?;
         let message = MessageId(rand::random());
         let add = Add { mailbox, message, body: id, size_bytes, internal_date_seconds, flags };
@@ -80,14 +80,13 @@ impl Service {
         items: Vec<MessageRef>,
         to: MailboxId,
     ) -> Result<Vec<(Uid, Placed)>, ChangeError> {
-        let view = self.peek();
-        let read = view.read(move |snapshot| {
+        let read = self.ask(move |snapshot| {
+            check_owner(snapshot, owner, from)?;
             let found = present(snapshot, from, &items)?;
-            let size_bytes = found.iter().map(|message| message.size_bytes).sum();
-            let checked = check_owner(snapshot, owner, from).and_then(|()| check_room(snapshot, owner, to, size_bytes));
-            Ok(checked.map(|()| found))
+            check_room(snapshot, owner, to, found.iter().map(|message| message.size_bytes).sum())?;
+            Ok(found)
         });
-        let messages = read.await??;
+        let messages = read.await?;
         if messages.is_empty() {
             return Ok(Vec::new());
         }
@@ -190,7 +189,7 @@ impl Service {
 
     async fn check_owner_of(&self, account: &AccountHandle, mailbox: MailboxId) -> Result<(), ChangeError> {
         let owner = account.id;
-        self.peek().read(move |snapshot| Ok(check_owner(snapshot, owner, mailbox))).await?
+        self.ask(move |snapshot| check_owner(snapshot, owner, mailbox)).await
     }
 
     /// Makes a change and waits until it is applied here.

@@ -34,7 +34,7 @@ use bytes::Bytes;
 use mailmirror_control::status::NodeStatus;
 use mailmirror_model::flags::Flag;
 use mailmirror_model::ids::{AccountId, BodyId};
-use mailmirror_model::outcome::Touched;
+use mailmirror_model::outcome::{Refusal, Touched};
 use std::sync::Arc;
 use tokio::sync::{broadcast, watch};
 
@@ -130,6 +130,22 @@ impl Service {
     /// What passed through.
     pub fn metrics(&self) -> &Metrics {
         &self.inner.metrics
+    }
+
+    /// Asks what this node has. Before something is said to be missing, asks again after a read point: this node may lag,
+    /// or be building its index anew.
+    async fn ask<T: Send + 'static>(
+        &self,
+        question: impl Fn(&dyn Snapshot) -> Result<T, ChangeError> + Clone + Send + 'static,
+    ) -> Result<T, ChangeError> {
+        let again = question.clone();
+        match self.peek().read(move |snapshot| Ok(question(snapshot))).await? {
+            Err(ChangeError::Refused(Refusal::NoMailbox | Refusal::NoAccount)) => {
+                let view = self.show().await.map_err(|error| ChangeError::Unavailable { why: error.to_string() })?;
+                view.read(move |snapshot| Ok(again(snapshot))).await?
+            }
+            known => known,
+        }
     }
 
     fn core(&self) -> &dyn Core {

@@ -130,8 +130,12 @@ impl Service {
     /// # Errors
     /// [`Refusal::NoAccount`], or the disk.
     pub async fn find_account(&self, address: &str) -> Result<Account, ChangeError> {
-        let address = self.address(address);
-        Ok(account_named(&self.peek(), address.as_ref()).await?.ok_or(Refusal::NoAccount)?)
+        let address = self.address(address).ok_or(Refusal::NoAccount)?;
+        self.ask(move |snapshot| {
+            let id = snapshot.account_by_address(address.as_str())?.ok_or(Refusal::NoAccount)?;
+            Ok(snapshot.account(id)?.ok_or(Refusal::NoAccount)?)
+        })
+        .await
     }
 
     fn hosted_address(&self, text: &str) -> Result<Address, ChangeError> {

@@ -78,7 +78,10 @@ async fn n4_nobody_is_denied_by_a_node_that_lags() {
     assert!(service.peek().account(alice.id).await.unwrap().is_none(), "the node itself does not know it yet");
     service.authenticate("alice", "secret").await.unwrap();
     assert_eq!(service.resolve_recipient("alice@example.com", 0).await.unwrap(), alice.id);
+    service.deliver(&[alice.id], Bytes::from_static(b"x"), NOW).await.unwrap();
     core.set_mood(Mood::Holding);
+    let unsure = service.deliver(&[alice.id], Bytes::from_static(b"x"), NOW).await.unwrap_err();
+    assert!(matches!(unsure, ChangeError::Unavailable { .. }), "not refused for good: {unsure}");
     let unsure = service.authenticate("alice", "secret").await.unwrap_err();
     assert!(matches!(unsure, AuthError::Unavailable(_)), "{unsure}");
     let unsure = service.resolve_recipient("alice@example.com", 0).await.unwrap_err();
