@@ -94,7 +94,7 @@ fn serve(arguments: RunArguments) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&arguments.log)?;
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match arguments.log_format {
-        LogFormat::Json => logs.json().flatten_event(true).init(),
+        LogFormat::Json => logs.json().flatten_event(true).with_current_span(false).with_span_list(false).init(),
         LogFormat::Text => logs.init(),
     }
     // An error means that it is installed already.

@@ -30,6 +30,8 @@ pub type Guarded = DeserializeGuard<MailMirrorPair>;
 const ROUNDS_MAX: usize = 8;
 /// Without anything that happens, a pair is looked at this often.
 const LOOK_EVERY: Duration = Duration::from_secs(15);
+/// A node that answers and could not be told the record is told again after this time.
+const TELL_AGAIN: Duration = Duration::from_secs(1);
 /// After a failure it is looked at again after this time, doubled each time.
 const RETRY_FIRST: Duration = Duration::from_millis(250);
 const RETRY_MAX: Duration = Duration::from_secs(30);
@@ -150,11 +152,12 @@ impl Context {
     async fn pass(&self, key: &PairKey, pair: &ValidatedPair, object: &MailMirrorPair) -> (Action, &'static str) {
         let mut trouble = Trouble::default();
         let secrets = self.secrets(key, pair, &mut trouble).await;
+        self.follow(key, pair, &secrets);
+        // The roles first: a Service that some webhook holds up must not hold up a failover.
+        let (found, plan) = self.rounds(key, pair, object, &mut trouble).await;
         if !pair.policy.paused {
             self.apply_children(pair, object, &mut trouble).await;
         }
-        self.follow(key, pair, &secrets);
-        let (found, plan) = self.rounds(key, pair, object, &mut trouble).await;
         let observed = self.observe(key, pair);
         let memory = found.as_ref().and_then(|found| found.memory.as_ref());
         let troubled = trouble.stalled.is_some() || trouble.pending.is_some();
@@ -308,8 +311,10 @@ impl Context {
         let retry = if failed {
             let doubled = RETRY_FIRST.saturating_mul(1 << memo.failures.min(10)).min(RETRY_MAX);
             doubled.mul_f64(rand::random_range(0.75..1.25))
-        } else {
+        } else if plan.tell.is_empty() {
             LOOK_EVERY
+        } else {
+            TELL_AGAIN
         };
         let wake = plan.wake_at.map(|at| Duration::from_millis(at.saturating_sub(self.clock.now()).saturating_add(1)));
         Action::requeue(wake.map_or(retry, |wake| wake.min(retry)))

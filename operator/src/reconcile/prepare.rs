@@ -50,7 +50,11 @@ impl Context {
                 memo.secrets = unique;
                 memo.secrets_read = Some(now);
             }
-            Err(Ok(error)) => trouble.pend(error.to_string()),
+            Err(Ok(error)) => {
+                // What is known goes on to count; asking again with every pass would hold up all of them.
+                memo.secrets_read = Some(now);
+                trouble.pend(error.to_string());
+            }
             Err(Err(why)) => {
                 let (name, _) = pair.secret();
                 trouble.stall(Reason::SecretMissing, format!("Secret {name}: {why}"));
