@@ -36,7 +36,9 @@ struct Running {
 
 async fn start(dir: &Path, more: &str) -> Running {
     let config = dir.join("mailmirror.ini");
-    std::fs::write(&config, format!("g_mirror_secret \"{SECRET}\"\n{LISTEN}{more}")).unwrap();
+    let inline =
+        if more.contains("g_mirror_secret_file") { String::new() } else { format!("g_mirror_secret \"{SECRET}\"\n") };
+    std::fs::write(&config, format!("{inline}{LISTEN}{more}")).unwrap();
     let options = ServerOptions { config, data: dir.join("data"), host_name: "mx-0".to_owned() };
     let server = Server::start(options).await.unwrap();
     let of = |what| server.addresses().of(what).unwrap();
@@ -311,12 +313,16 @@ impl Pair {
     }
 
     async fn start(&self, node: usize) -> Running {
+        self.start_with(node, "").await
+    }
+
+    async fn start_with(&self, node: usize, more: &str) -> Running {
         let (link, mode) = (self.link, ["master", "slave"][node]);
         let (own, peer) = (self.admin[node], self.admin[1 - node]);
         let settings = format!(
             "g_mirror_node \"{node}\"\ng_mirror_mode \"{mode}\"\ng_mirror_ack \"local\"\n\
              g_mirror_listen \"127.0.0.1:{link}\"\ng_mirror_host \"127.0.0.1:{link}\"\n\
-             g_admin_listen \"127.0.0.1:{own}\"\ng_mirror_peer_admin \"127.0.0.1:{peer}\"\n"
+             g_admin_listen \"127.0.0.1:{own}\"\ng_mirror_peer_admin \"127.0.0.1:{peer}\"\n{more}"
         );
         start(self.dirs[node].path(), &settings).await
     }
@@ -380,6 +386,49 @@ async fn a9_a_person_swaps_the_roles_and_takes_over() {
     zero.reaches(followed).await;
     let verified = zero.told(Tell::VerifyMirror { full: true }).await;
     assert!(verified.starts_with("equal"), "{verified}");
+    one.stop().await;
+    zero.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_is_rotated_without_a_restart_and_without_losing_the_link() {
+    const NEW: &str = "the next secret, of nobody either";
+    let pair = Pair::new().await;
+    let mounted = tempfile::tempdir().unwrap();
+    let write = |key: &str, text: &str| std::fs::write(mounted.path().join(key), text).unwrap();
+    write("secret", SECRET);
+    let by_file = format!("g_mirror_secret_file \"{}\"\n", mounted.path().display());
+    let (zero, one) = (pair.start_with(0, &by_file).await, pair.start_with(1, &by_file).await);
+    let before = zero.reaches(followed).await.link;
+
+    let new = [Secret::new(NEW).unwrap()];
+    assert!(matches!(Connection::open(&zero.admin, &new, Timeouts::default()).await, Err(ClientError::Refused)));
+    write("secret-previous", SECRET);
+    write("secret", NEW);
+    for node in [&zero, &one] {
+        let accepted = async {
+            while Connection::open(&node.admin, &new, Timeouts::default()).await.is_err() {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(DEADLINE, accepted).await.expect("the new secret is taken in time");
+        node.told(Tell::Status).await;
+    }
+    // A new connection proves itself with the new one; the one that is there stays.
+    assert_eq!(zero.reaches(followed).await.link, before);
+    one.stop().await;
+    zero.reaches(|status| !connected(status)).await;
+    let one = pair.start_with(1, &by_file).await;
+    zero.reaches(followed).await;
+
+    std::fs::remove_file(mounted.path().join("secret-previous")).unwrap();
+    let old = [Secret::new(SECRET).unwrap()];
+    let forgotten = async {
+        while Connection::open(&zero.admin, &old, Timeouts::default()).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(DEADLINE, forgotten).await.expect("the old secret is forgotten in time");
     one.stop().await;
     zero.stop().await;
 }
