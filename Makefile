@@ -9,7 +9,7 @@ MAKEFLAGS += --no-print-directory
 CARGO ?= cargo
 CLUSTER := e2e/cluster/cluster
 DENY = $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/mailmirror/tools/cargo-deny-$(shell sed -n 's/^DENY_VERSION=//p' .ci/deps)/bin/cargo-deny
-# What `test` and `demo` run on when no KUBECONFIG is given: the local cluster, with the image built here.
+# More arguments of the story that `demo` and `test` play.
 STORY_ARGS ?=
 
 # Everything is compiled as one selection of packages, with the features that their tests ask for, so that no
@@ -26,8 +26,8 @@ demo: ## A local two-node Kubernetes, the image, the chart, and the story with r
 	@.ci/deps --compiler
 	e2e/on-cluster story $(STORY_ARGS)
 
-demo-down: ## Remove the local cluster and all that `demo` made
-	$(CLUSTER) down
+demo-down: ## Remove all that `demo` made: the local cluster, or on another one (KUBECONFIG=... IMAGE=...) release and pair
+	if [ -n "$${KUBECONFIG:-}" ] && [ -n "$${IMAGE:-}" ]; then e2e/on-cluster story --remove; else $(CLUSTER) down; fi
 
 pair: ## Two nodes as two processes on loopback: no Kubernetes, no root; Ctrl-C ends it
 	@.ci/deps --compiler
@@ -37,11 +37,11 @@ pair: ## Two nodes as two processes on loopback: no Kubernetes, no root; Ctrl-C 
 ##@ Prove it
 
 .PHONY: test check
-test: check test-process test-chart ## Everything: check, the process tests, the chart on a real Kubernetes
+test: check test-process test-cluster ## Everything: check, the process tests, chart and story on a real Kubernetes
 
 check: deps fmt-check clippy test-unit drift shellcheck deny ## The inner loop: format, lints, unit and model tests, generated files, shell scripts, licences
 
-.PHONY: fmt fmt-check clippy doc test-unit test-process test-chart test-story shellcheck deny drift bench
+.PHONY: fmt fmt-check clippy doc test-unit test-process test-cluster shellcheck deny drift bench
 fmt: ## Format the Rust code
 	$(CARGO) fmt --all
 
@@ -68,13 +68,9 @@ test-process: ## Two real mail servers, real sockets: killed, cut apart, compare
 	$(BUILD)
 	$(TEST) $(PROCESS_TESTS)
 
-test-chart: ## The chart on a real API server: dry runs, an upgrade that changes nothing, wrong pairs refused
-	@echo "== chart on Kubernetes =="
-	e2e/on-cluster --down charts/test
-
-test-story: ## The story of `make demo` with its times asserted
-	@echo "== story on Kubernetes =="
-	e2e/on-cluster --down story --assert $(STORY_ARGS)
+test-cluster: ## On a real Kubernetes: the chart, and the story of `make demo` with its times asserted
+	@echo "== chart and story on Kubernetes =="
+	e2e/on-cluster --down charts/test -- story --assert $(STORY_ARGS)
 
 shellcheck:
 	@echo "== shell scripts =="
