@@ -7,6 +7,7 @@ mod mailboxes;
 mod messages;
 mod mirror_rules;
 mod news;
+mod numbering;
 mod oracle;
 mod pair;
 mod resync;

@@ -13,17 +13,18 @@ use super::*;
 use crate::engine::Mirrored;
 use crate::service::memory::settings;
 
-struct Node {
-    engine: Engine,
-    service: Service,
+pub(super) struct Node {
+    pub(super) engine: Engine,
+    pub(super) service: Service,
     at: SocketAddr,
     task: JoinHandle<()>,
 }
 
-struct Pair {
-    master: Node,
-    slave: Node,
-    ann: AccountHandle,
+/// Node 0, which begins as the master, and node 1.
+pub(super) struct Pair {
+    pub(super) master: Node,
+    pub(super) slave: Node,
+    pub(super) ann: AccountHandle,
     shutdown: CancellationToken,
     // The secret is followed, and the stores are there, for as long as the nodes run.
     _secrets: watch::Sender<Vec<Secret>>,
@@ -57,19 +58,19 @@ async fn start_node(
 }
 
 impl Node {
-    async fn until(&self, wanted: impl Fn(&mailmirror_control::status::NodeStatus) -> bool) {
+    pub(super) async fn until(&self, wanted: impl Fn(&mailmirror_control::status::NodeStatus) -> bool) {
         let mut status = self.engine.status();
         let reached = status.wait_for(|status| wanted(status));
         tokio::time::timeout(DEADLINE, reached).await.expect("a status in time").unwrap();
     }
 
-    async fn logged_in(&self) -> Client {
+    pub(super) async fn logged_in(&self) -> Client {
         let mut client = Client::connect(self.at).await;
         client.ok("LOGIN ann pw").await;
         client
     }
 
-    async fn in_inbox(&self) -> Client {
+    pub(super) async fn in_inbox(&self) -> Client {
         let mut client = self.logged_in().await;
         client.ok("SELECT INBOX").await;
         client
@@ -77,11 +78,11 @@ impl Node {
 }
 
 impl Pair {
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         Self::start_with(AckPolicy::Local).await
     }
 
-    async fn start_with(policy: AckPolicy) -> Self {
+    pub(super) async fn start_with(policy: AckPolicy) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let link = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let secrets = watch::Sender::new(vec![Secret::new("a secret that only tests know").unwrap()]);
@@ -95,7 +96,7 @@ impl Pair {
         Self { master, slave, ann, shutdown, _secrets: secrets, _dir: dir }
     }
 
-    async fn stop(self) {
+    pub(super) async fn stop(self) {
         self.shutdown.cancel();
         for node in [self.master, self.slave] {
             tokio::time::timeout(DEADLINE, node.task).await.expect("an end in time").unwrap();
@@ -169,9 +170,19 @@ async fn n5_a_slave_that_is_cut_off_shows_what_it_has_under_local_only() {
 }
 
 /// Everything in INBOX: UID and flags.
-async fn fetch_all(client: &mut Client) -> Vec<String> {
+pub(super) async fn fetch_all(client: &mut Client) -> Vec<String> {
     client.ok("SELECT INBOX").await;
     client.ok("UID FETCH 1:* (FLAGS MODSEQ)").await.into_iter().filter(|line| line.contains(" FETCH (")).collect()
+}
+
+/// A fixed order of many different steps.
+pub(super) struct Steps(pub(super) u64);
+
+impl Steps {
+    pub(super) fn next(&mut self, below: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % below
+    }
 }
 
 /// A client that keeps what it was told, and goes from node to node (RFC 7162 section 5).
@@ -216,7 +227,7 @@ impl Roaming {
     }
 }
 
-fn uid_and_flags(line: &str) -> Option<(u32, String)> {
+pub(super) fn uid_and_flags(line: &str) -> Option<(u32, String)> {
     let items = line.split_once(" FETCH (")?.1;
     let uid = items.split("UID ").nth(1)?.split([' ', ')']).next()?.parse().ok()?;
     let flags = items.split("FLAGS (").nth(1)?.split(')').next()?;
@@ -228,12 +239,8 @@ async fn p2_a_client_that_roams_knows_what_the_server_knows() {
     let pair = Pair::start().await;
     let mut roaming = Roaming::default();
     let mut changing = [pair.master.in_inbox().await, pair.slave.in_inbox().await];
-    // A fixed order of many different steps: a failure is the same each time.
-    let mut random = 12345_u64;
-    let mut next = |below: u64| {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (random >> 33) % below
-    };
+    let mut random = Steps(12345);
+    let mut next = |below| random.next(below);
     for round in 0..40 {
         for _ in 0..=next(3) {
             let client = &mut changing[usize::try_from(next(2)).unwrap()];
