@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod forgetful;
+mod fork;
 mod login;
 mod mailboxes;
 mod messages;

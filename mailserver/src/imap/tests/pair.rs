@@ -17,6 +17,7 @@ pub(super) struct Node {
     pub(super) engine: Engine,
     pub(super) service: Service,
     at: SocketAddr,
+    shutdown: CancellationToken,
     task: JoinHandle<()>,
 }
 
@@ -25,23 +26,33 @@ pub(super) struct Pair {
     pub(super) master: Node,
     pub(super) slave: Node,
     pub(super) ann: AccountHandle,
-    shutdown: CancellationToken,
-    // The secret is followed, and the stores are there, for as long as the nodes run.
-    _secrets: watch::Sender<Vec<Secret>>,
-    _dir: tempfile::TempDir,
+    again: Again,
+}
+
+/// What it takes to start a node again from its store.
+pub(super) struct Again {
+    policy: AckPolicy,
+    link: SocketAddr,
+    secrets: watch::Sender<Vec<Secret>>,
+    dir: tempfile::TempDir,
+}
+
+impl Again {
+    pub(super) async fn start(&self, node: NodeId) -> Node {
+        start_node(node, self.dir.path(), self.link, self.secrets.subscribe(), self.policy).await
+    }
 }
 
 async fn start_node(
     node: NodeId,
-    dir: &tempfile::TempDir,
+    dir: &std::path::Path,
     link: SocketAddr,
     secrets: watch::Receiver<Vec<Secret>>,
-    shutdown: &CancellationToken,
     policy: AckPolicy,
 ) -> Node {
     let first_role = Some(if node == NodeId::Zero { Role::Master } else { Role::Slave });
     let authority = Authority::Person { first_role, policy, alone: false };
-    let store = dir.path().join(format!("node{node}"));
+    let store = dir.join(format!("node{node}"));
     let link = LinkOptions::new(link, Some(link.to_string()));
     let mut options = EngineOptions::new(node, store, link, secrets, authority);
     options.segment_max_bytes = 4 << 20;
@@ -53,11 +64,18 @@ async fn start_node(
     let commons = Commons::new(service.clone(), Gate::new(100, 100), Room::new(1 << 20), None, 100);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = listener.local_addr().unwrap();
+    let shutdown = CancellationToken::new();
     let task = tokio::spawn(Port::new(config, commons).unwrap().serve(listener, shutdown.clone()));
-    Node { engine, service, at, task }
+    Node { engine, service, at, shutdown, task }
 }
 
 impl Node {
+    pub(super) async fn stop(self) {
+        self.shutdown.cancel();
+        tokio::time::timeout(DEADLINE, self.task).await.expect("an end in time").unwrap();
+        self.engine.shutdown().await;
+    }
+
     pub(super) async fn until(&self, wanted: impl Fn(&mailmirror_control::status::NodeStatus) -> bool) {
         let mut status = self.engine.status();
         let reached = status.wait_for(|status| wanted(status));
@@ -83,25 +101,29 @@ impl Pair {
     }
 
     pub(super) async fn start_with(policy: AckPolicy) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let link = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let secrets = watch::Sender::new(vec![Secret::new("a secret that only tests know").unwrap()]);
-        let shutdown = CancellationToken::new();
-        let master = start_node(NodeId::Zero, &dir, link, secrets.subscribe(), &shutdown, policy).await;
+        let again = Again {
+            policy,
+            link: std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap(),
+            secrets: watch::Sender::new(vec![Secret::new("a secret that only tests know").unwrap()]),
+            dir: tempfile::tempdir().unwrap(),
+        };
+        let master = again.start(NodeId::Zero).await;
         master.until(|status| status.role == Role::Master).await;
-        let slave = start_node(NodeId::One, &dir, link, secrets.subscribe(), &shutdown, policy).await;
+        let slave = again.start(NodeId::One).await;
         slave.until(|status| status.role == Role::Slave && matches!(status.link, Link::Connected { .. })).await;
         master.until(|status| status.serving).await;
         let ann = master.service.create_account("ann@example.com", "pw").await.unwrap();
-        Self { master, slave, ann, shutdown, _secrets: secrets, _dir: dir }
+        Self { master, slave, ann, again }
+    }
+
+    /// Node 0, node 1, and how to start them again.
+    pub(super) fn apart(self) -> (Node, Node, Again) {
+        (self.master, self.slave, self.again)
     }
 
     pub(super) async fn stop(self) {
-        self.shutdown.cancel();
-        for node in [self.master, self.slave] {
-            tokio::time::timeout(DEADLINE, node.task).await.expect("an end in time").unwrap();
-            node.engine.shutdown().await;
-        }
+        self.master.stop().await;
+        self.slave.stop().await;
     }
 }
 
@@ -187,13 +209,13 @@ impl Steps {
 
 /// A client that keeps what it was told, and goes from node to node (RFC 7162 section 5).
 #[derive(Default)]
-struct Roaming {
+pub(super) struct Roaming {
     known: Option<(u64, u64)>,
-    flags: BTreeMap<u32, String>,
+    pub(super) flags: BTreeMap<u32, String>,
 }
 
 impl Roaming {
-    async fn visit(&mut self, client: &mut Client) {
+    pub(super) async fn visit(&mut self, client: &mut Client) {
         client.ok("ENABLE QRESYNC").await;
         let knows =
             self.known.map(|(validity, modseq)| format!(" (QRESYNC ({validity} {modseq}))")).unwrap_or_default();
