@@ -147,7 +147,7 @@ async fn status(pair: &Pair, node: NodeId) -> String {
     };
     let wanted = ["Mirror out", "Mirror  in", "Role:", "Link:", "Lag:", "Holds:", "Progress:", "Swap:", "Problem:"];
     let lines = text.lines().filter(|line| wanted.iter().any(|begin| line.starts_with(begin)));
-    lines.map(|line| format!("    {}\n", without_duration(line))).collect()
+    lines.flat_map(|line| ["    ".to_owned(), without_duration(line), "\n".to_owned()]).collect()
 }
 
 /// How long the link has been as it is changes all the time.
