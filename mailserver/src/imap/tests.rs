@@ -8,6 +8,7 @@ mod mailboxes;
 mod messages;
 mod mirror_rules;
 mod news;
+mod nonsense;
 mod numbering;
 mod oracle;
 mod pair;
