@@ -48,7 +48,7 @@ fn explore(bounds: Bounds, states_max: usize, heal_every: usize) -> Explored {
                 }
                 came.push((*from, step));
                 let number = came.len() - 1;
-                let wrong = next.violated().or_else(|| (number % heal_every == 0).then(|| heals(&next))?);
+                let wrong = next.violated().or_else(|| (number.is_multiple_of(heal_every)).then(|| heals(&next))?);
                 if let Some(wrong) = wrong {
                     let mut way = Vec::new();
                     let mut at = number;
