@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use mailmirror_control::record::AckPolicy;
 use mailmirror_control::status::{Link, Role};
 use mailmirror_model::ids::NodeId;
 
@@ -70,6 +71,29 @@ async fn p2_u1_u2_u3_clients_of_both_branches_know_the_same_after_a_fork() {
     assert_eq!(with(&lines, " EXPUNGE"), ["* 2 EXPUNGE"], "{lines:?}");
     assert_eq!(at_one.ok("UID SEARCH ALL").await.len(), 1);
     drop(at_one);
+    zero.stop().await;
+    one.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a10_sessions_on_both_nodes_stay_through_a_swap() {
+    let (zero, one, _again) = Pair::start_with(AckPolicy::Peer).await.apart();
+    let (mut at_zero, mut at_one) = (zero.in_inbox().await, one.in_inbox().await);
+    assert!(at_zero.append("INBOX", "Subject: 1\r\n\r\n").await.contains(" 1] "));
+    let idling = at_one.begin("IDLE").await;
+    assert!(at_one.line().await.starts_with("+ "));
+    assert_eq!(at_one.line().await, "* 1 EXISTS");
+    zero.engine.swap().await.unwrap();
+    one.until(|status| status.role == Role::Master && status.serving).await;
+    zero.until(|status| status.role == Role::Slave && status.serving).await;
+    let appended = at_zero.append("INBOX", "Subject: 2\r\n\r\n").await;
+    assert!(appended.contains(" 2] "), "a swap leaves no gap: {appended}");
+    assert_eq!(at_one.line().await, "* 2 EXISTS");
+    at_one.say("DONE\r\n").await;
+    assert!(at_one.finish(&idling).await.1.starts_with("OK"));
+    at_one.ok("STORE 2 +FLAGS (\\Seen)").await;
+    assert_eq!(at_zero.ok("FETCH 2 FLAGS").await.last().unwrap(), "* 2 FETCH (FLAGS (\\Seen))");
+    drop((at_zero, at_one));
     zero.stop().await;
     one.stop().await;
 }
