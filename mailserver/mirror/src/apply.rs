@@ -53,7 +53,7 @@ pub(crate) fn run(shared: &Arc<Shared>, runtime: &tokio::runtime::Handle) {
                 if std::mem::take(&mut is_full) {
                     shared.lock().problems.remove("IndexDiskFull");
                 }
-                if did {
+                if did && !shared.stop.is_cancelled() {
                     continue;
                 }
             }
@@ -136,7 +136,6 @@ fn apply_some(shared: &Shared) -> Result<bool, ApplyFailure> {
         settled.push(apply_one(shared, &mut batch, entry, location)?);
     }
     batch.commit()?;
-    drop(writer);
     {
         let kept = &mut shared.lock().sent_since;
         kept.out_add_sent -= sent.out_add_sent;
@@ -144,6 +143,8 @@ fn apply_some(shared: &Shared) -> Result<bool, ApplyFailure> {
         kept.out_del_sent -= sent.out_del_sent;
     }
     settle(shared, settled);
+    // Not before: whoever resets the index tells the rules that it is empty, and that has to be the last word.
+    drop(writer);
     Ok(true)
 }
 
@@ -255,6 +256,9 @@ fn settle(shared: &Shared, settled: Vec<Settled>) {
             if let Some(waiter) = inner.waiters.remove(&position.seq) {
                 waiter.tell_applied(outcome);
             }
+        } else {
+            // What became of one that is set aside nobody knows yet (rule L4): it is not answered.
+            inner.waiters.remove(&position.seq);
         }
     }
     note_sent(inner);

@@ -2,7 +2,8 @@
 
 use crate::forward;
 use crate::shared::{Inner, Shared};
-use mailmirror_log::read_entries_file;
+use mailmirror_control::status::Role;
+use mailmirror_log::{EntriesFile, read_entries_file};
 use mailmirror_model::entry::Kind;
 use mailmirror_model::ids::{Incarnation, MailboxId, MessageId, Origin, Seq, Uid};
 use mailmirror_model::operation::{Change, MessageRef, Operation, Stamp};
@@ -14,14 +15,26 @@ const FOLDER: &str = "branches";
 const ENDING: &str = "branch";
 /// Re-submissions that are on their way at once.
 const RESUBMIT_MAX: usize = 256;
+/// Their bytes; a single larger one goes alone.
+const RESUBMIT_MAX_BYTES: usize = 64 * 1024 * 1024;
 
 /// The branches of a node that are not re-submitted to the end.
 #[derive(Debug, Default)]
 pub(crate) struct Branches {
     files: BTreeSet<PathBuf>,
     on_their_way: BTreeSet<Origin>,
-    read_of_first: u64,
-    first_is_read: bool,
+    first: Reading,
+    /// An entry after all re-submissions, and where it came back: when that is committed, the branch is done with.
+    end: Option<(Origin, Option<Seq>)>,
+}
+
+/// How far the first branch is read.
+#[derive(Debug, Default)]
+struct Reading {
+    entries: Option<EntriesFile>,
+    is_read: bool,
+    /// Messages that the branch added (rule U6).
+    added: Vec<MessageId>,
 }
 
 impl Branches {
@@ -42,6 +55,20 @@ impl Branches {
     /// Whether a rebase is open: then no state is shown, and the node is not reported for the set.
     pub fn is_open(&self) -> bool {
         !self.files.is_empty()
+    }
+
+    /// A forward came back in the log.
+    pub fn note_place(&mut self, origin: Origin, seq: Seq) {
+        if let Some((end, place)) = &mut self.end
+            && *end == origin
+        {
+            *place = Some(seq);
+        }
+    }
+
+    /// What was on its way may have been lost.
+    pub fn forget_end(&mut self) {
+        self.end = None;
     }
 }
 
@@ -67,7 +94,8 @@ pub(crate) fn leave(shared: &Arc<Shared>, session: u64, common: Seq) -> Result<(
         ));
     }
     let committed = inner.node.committed();
-    let name = format!("{:020}-{:020}-{:020}.{ENDING}", common.0, committed.0, tail.seq.0);
+    // The hash tells it from another branch between the same places.
+    let name = format!("{:020}-{:020}-{:020}-{:032x}.{ENDING}", common.0, committed.0, tail.seq.0, inner.tail_hash.0);
     let file = shared.options.dir.join(FOLDER).join(name);
     let cut = shared.log.truncate_after(common, &file).map_err(|error| error.to_string())?;
     tracing::warn!(fork = %common, end = %tail, "this node has a branch: it is kept and re-submitted to the master");
@@ -82,29 +110,45 @@ pub(crate) fn leave(shared: &Arc<Shared>, session: u64, common: Seq) -> Result<(
     inner.told_committed = inner.told_committed.min(cut.position.seq);
     // Whoever waits for an entry of the branch is not answered (rule N6).
     inner.waiters.split_off(&common.next());
+    inner.origins.retain(|_, seq| *seq <= common);
+    inner.branches.forget_end();
     shared.committed.send_replace(inner.node.committed());
     Ok(())
 }
 
 /// Offers operations of branches to the master, in order, some at a time; a branch whose operations are all back in the
-/// log is done with.
+/// log, and committed, is done with.
 pub(crate) fn resubmit(shared: &Arc<Shared>, inner: &mut Inner) {
-    let branches = &mut inner.branches;
-    branches.on_their_way.retain(|origin| inner.forwards.contains_key(origin));
+    inner.branches.on_their_way.retain(|origin| inner.forwards.contains_key(origin));
     while let Some(file) = inner.branches.files.first().cloned() {
-        if inner.branches.first_is_read {
-            if !inner.branches.on_their_way.is_empty() {
+        if !inner.branches.first.is_read {
+            if let Err(error) = offer(shared, inner, &file) {
+                // It is read anew from its beginning: what is known already is not done again.
+                inner.branches.first = Reading::default();
+                Shared::note_problem(inner, "BranchUnreadable", error);
                 return;
             }
-            finish(inner, &file);
-            continue;
         }
-        if let Err(error) = offer(shared, inner, &file) {
-            Shared::note_problem(inner, "BranchUnreadable", error);
+        if !inner.branches.first.is_read || !inner.branches.on_their_way.is_empty() {
             return;
         }
-        if !inner.branches.first_is_read {
-            return;
+        let safe = inner.node.committed().min(inner.node.flushed());
+        match inner.branches.end {
+            Some((_, Some(seq))) if seq <= safe => finish(inner, &file),
+            // A master that was promoted meanwhile puts it in order itself, or it was lost with the old one.
+            Some((origin, None)) if inner.node.role() == Role::Master && !inner.forwards.contains_key(&origin) => {
+                inner.branches.end = None;
+            }
+            Some(_) => return,
+            None => {
+                let (origin, when) = shared.new_origin(inner);
+                match forward::encode(origin, when, Change::Nothing, &[]) {
+                    Ok(frame) => shared.enqueue(inner, origin, frame, None),
+                    Err(error) => Shared::note_problem(inner, "BranchUnreadable", error.to_string()),
+                }
+                inner.branches.end = Some((origin, None));
+                return;
+            }
         }
     }
 }
@@ -115,20 +159,24 @@ fn finish(inner: &mut Inner, file: &Path) {
         tracing::warn!(error = error.to_string(), "failed to put a finished branch away");
     }
     inner.branches.files.remove(file);
-    inner.branches.read_of_first = 0;
-    inner.branches.first_is_read = false;
+    inner.branches.first = Reading::default();
+    inner.branches.end = None;
+    inner.problems.remove("BranchUnreadable");
     tracing::info!("a branch is back in the log");
 }
 
 fn offer(shared: &Arc<Shared>, inner: &mut Inner, file: &Path) -> Result<(), String> {
-    let announced = announced_up_to(file);
-    let skip = usize::try_from(inner.branches.read_of_first).unwrap_or(usize::MAX);
-    for read in read_entries_file(file).map_err(|error| error.to_string())?.skip(skip) {
-        if inner.branches.on_their_way.len() >= RESUBMIT_MAX {
+    let announced = place_in_name(file, 1);
+    let mut entries = match inner.branches.first.entries.take() {
+        Some(entries) => entries,
+        None => read_entries_file(file).map_err(|error| error.to_string())?,
+    };
+    while inner.branches.on_their_way.len() < RESUBMIT_MAX && inner.forward_bytes < RESUBMIT_MAX_BYTES {
+        let Some(read) = entries.next() else {
+            inner.branches.first.is_read = true;
             return Ok(());
-        }
+        };
         let entry = read.map_err(|error| error.to_string())?;
-        inner.branches.read_of_first += 1;
         let header = *entry.header();
         if header.kind != Kind::Operation {
             continue;
@@ -143,27 +191,50 @@ fn offer(shared: &Arc<Shared>, inner: &mut Inner, file: &Path) -> Result<(), Str
             })
             .collect();
         let was_announced = header.position.seq <= announced;
+        let mut changes = Vec::new();
         for (number, change) in around(&operation, was_announced).into_iter().enumerate() {
-            let origin = beside(header.origin, number);
-            let frame = forward::encode(origin, operation.when, change, &[]).map_err(|error| error.to_string())?;
+            changes.push((beside(header.origin, number), change, Vec::new()));
+        }
+        note_added(&mut inner.branches.first.added, &operation.change);
+        let when = operation.when;
+        let change = as_of_branch(operation.change, place_in_name(file, 0), &inner.branches.first.added);
+        changes.push((header.origin, change, bodies));
+        for (origin, change, bodies) in changes {
+            let frame = forward::encode(origin, when, change, &bodies).map_err(|error| error.to_string())?;
             shared.enqueue(inner, origin, frame, None);
             inner.branches.on_their_way.insert(origin);
         }
-        let frame = forward::encode(header.origin, operation.when, operation.change, &bodies)
-            .map_err(|error| error.to_string())?;
-        shared.enqueue(inner, header.origin, frame, None);
-        inner.branches.on_their_way.insert(header.origin);
     }
-    inner.branches.first_is_read = true;
+    inner.branches.first.entries = Some(entries);
     Ok(())
 }
 
-/// What was committed when the branch was cut: a part of the file's name.
-fn announced_up_to(file: &Path) -> Seq {
+fn note_added(added: &mut Vec<MessageId>, change: &Change) {
+    match change {
+        Change::Add { adds, .. } => added.extend(adds.iter().map(|add| add.message)),
+        Change::Move { items, .. } => added.extend(items.iter().map(|item| item.message)),
+        _ => {}
+    }
+}
+
+/// A branch's delete of a mailbox or an account removes what the branch knew, not what came since (rule U6).
+fn as_of_branch(change: Change, through: Seq, added: &[MessageId]) -> Change {
+    let items = added.to_vec();
+    match change {
+        Change::DeleteMailbox { account, mailbox } => {
+            Change::BranchDelete { account, mailbox: Some(mailbox), through, items }
+        }
+        Change::DeleteAccount { account } => Change::BranchDelete { account, mailbox: None, through, items },
+        other => other,
+    }
+}
+
+/// The name of a branch's file tells the fork point, and what was committed when the branch was cut.
+fn place_in_name(file: &Path, which: usize) -> Seq {
     let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let committed = name.split('-').nth(1).and_then(|number| number.parse().ok());
-    // Not readable: everything may have been announced.
-    Seq(committed.unwrap_or(u64::MAX))
+    let place = name.split('-').nth(which).and_then(|number| number.parse().ok());
+    // Not readable: everything may have been announced, and nothing was there before.
+    Seq(place.unwrap_or(if which == 0 { 0 } else { u64::MAX }))
 }
 
 /// Identities for what goes with a re-submission: in the space of one that no process ever has.

@@ -5,6 +5,7 @@
 //! index anew from its own log: nothing has to travel but the digests.
 
 use crate::engine::Engine;
+use crate::node::AcceptState;
 use crate::shared::{Inner, Shared};
 use mailmirror_control::status::{ProvenEqual, Role};
 use mailmirror_model::entry::Kind;
@@ -39,8 +40,8 @@ impl Comparison {
 /// Why nodes could not be compared.
 #[derive(Debug, thiserror::Error)]
 pub enum CompareError {
-    /// No link.
-    #[error("failed to compare: there is no link to the peer")]
+    /// No link, or a master that takes nothing now.
+    #[error("failed to compare: there is no link to the peer, or the master takes no changes now")]
     NoLink,
     /// The mark was not reached on both nodes in time.
     #[error("failed to compare: the mark was not reached on both nodes within {MARK_TIMEOUT:?}")]
@@ -64,10 +65,7 @@ impl Engine {
             let has_link = inner.node.is_following() || inner.node.peer().is_some();
             let asked = has_link
                 && match inner.node.role() {
-                    Role::Master => {
-                        write_mark(shared, &mut inner, mark);
-                        true
-                    }
+                    Role::Master => write_mark(shared, &mut inner, mark),
                     Role::Slave => crate::link::send(&mut inner, crate::link::message::Message::AskMark { mark }),
                     Role::None => false,
                 };
@@ -138,9 +136,12 @@ fn mailbox_digests(shared: &Shared) -> Result<BTreeMap<MailboxId, u128>, StoreEr
     })
 }
 
-/// The master writes a mark; both nodes tell their digest when they apply it.
-pub(crate) fn write_mark(shared: &Shared, inner: &mut Inner, mark: u64) {
-    if inner.node.role() == Role::Master {
-        shared.write_control(inner, Kind::Mark, &Mark { id: mark });
+/// The master writes a mark, if it takes anything now; both nodes tell their digest when they apply it.
+pub(crate) fn write_mark(shared: &Shared, inner: &mut Inner, mark: u64) -> bool {
+    let written = inner.node.accept(shared.now()) == AcceptState::Here
+        && shared.try_write_control(inner, Kind::Mark, &Mark { id: mark }).is_ok();
+    if !written {
+        tracing::info!("no mark is written: this node takes no changes now");
     }
+    written
 }

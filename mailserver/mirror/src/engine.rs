@@ -274,7 +274,7 @@ impl Engine {
 }
 
 /// Reasons that end the engine.
-const FATAL: [&str; 4] = ["LogFailed", "IndexFailed", "StoreFailed", "LinkFailed"];
+const FATAL: [&str; 5] = ["LogFailed", "IndexFailed", "StoreFailed", "LinkFailed", "StoreRolledBack"];
 
 fn open(options: EngineOptions, clock: Box<dyn Clock>) -> Result<Arc<Shared>, StartError> {
     let dir = options.dir.clone();
@@ -323,6 +323,8 @@ fn open(options: EngineOptions, clock: Box<dyn Clock>) -> Result<Arc<Shared>, St
         told_committed: committed,
         forwards: BTreeMap::new(),
         forward_bytes: 0,
+        next_forward: 0,
+        forward_round: 0,
         origins: HashMap::new(),
         reads: ReadPoints::default(),
         session: None,
@@ -364,16 +366,15 @@ fn open(options: EngineOptions, clock: Box<dyn Clock>) -> Result<Arc<Shared>, St
 async fn flushing(shared: Arc<Shared>) {
     let mut flushed = shared.log.flushed();
     loop {
-        let (seq, failed) = {
-            let seen = flushed.borrow_and_update();
-            (seen.seq, seen.failed.clone())
-        };
+        let failed = flushed.borrow().failed.clone();
         if let Some(error) = failed {
             shared.log_failed(&error);
             return;
         }
         {
             let mut inner = shared.lock();
+            // Read while nobody cuts the log: a number of before the cut may be that of another entry now.
+            let seq = flushed.borrow_and_update().seq;
             inner.node.on_flushed(seq, shared.now());
             link::acknowledge(&mut inner);
             shared.publish(&mut inner);

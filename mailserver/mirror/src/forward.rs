@@ -34,9 +34,11 @@ impl Shared {
     /// Keeps a forward until it has its place in the log. An operation of a branch comes with its own identity.
     pub fn enqueue(&self, inner: &mut Inner, origin: Origin, frame: Bytes, waiter: Option<Waiter>) {
         inner.forward_bytes += frame.len();
-        inner
-            .forwards
-            .insert(origin, PendingForward { frame, waiter, sent_on: None, was_sent: false, since: self.now() });
+        let number = inner.next_forward;
+        inner.next_forward += 1;
+        let since = self.now();
+        let forward = PendingForward { number, frame, waiter, sent_on: None, was_sent: false, in_doubt: false, since };
+        inner.forwards.insert(origin, forward);
     }
 
     /// Time passes: forwards that were not taken are offered again, and after `g_mirror_hold` those who wait are told:
@@ -65,18 +67,18 @@ impl Shared {
 
     /// A node that was promoted puts in order itself what it had forwarded.
     pub fn forward_to_self(&self, inner: &mut Inner) {
-        let pending = std::mem::take(&mut inner.forwards);
+        let mut pending: Vec<_> = std::mem::take(&mut inner.forwards).into_iter().collect();
+        pending.sort_unstable_by_key(|(_, forward)| forward.number);
         inner.forward_bytes = 0;
         for (origin, mut forward) in pending {
             let Ok((wanted, bodies)) = crate::link::read_forward(&forward.frame) else { continue };
             let Forward { when, change, .. } = wanted;
             match self.sequence(inner, change, &bodies, origin, when, forward.waiter.take()) {
-                Ok(_) => {}
-                Err((ProposeError::Refused(refusal), waiter)) => {
-                    if let Some(waiter) = waiter {
-                        waiter.tell_refused(ProposeError::Refused(refusal));
-                    }
+                Ok(seq) => inner.branches.note_place(origin, seq),
+                Err((ProposeError::Refused(refusal), Some(waiter))) => {
+                    waiter.tell_refused(ProposeError::Refused(refusal));
                 }
+                Err((ProposeError::Refused(refusal), None)) => note_conflict(inner, &refusal),
                 Err((_, waiter)) => {
                     forward.waiter = waiter;
                     inner.forward_bytes += forward.frame.len();
@@ -87,23 +89,26 @@ impl Shared {
     }
 }
 
-/// Sends, in counter order, what was not sent on this connection.
+/// Sends, in the order in which they are wanted, what was not sent on this connection.
 pub(crate) fn send_pending(inner: &mut Inner) {
     let Some(session) = inner.session.as_ref().map(|session| session.id) else { return };
     if !inner.node.is_following() {
         return;
     }
-    let unsent: Vec<(Origin, Bytes)> = inner
+    let mut unsent: Vec<(u64, Origin, Bytes)> = inner
         .forwards
         .iter()
         .filter(|(_, forward)| forward.sent_on != Some(session))
-        .map(|(origin, forward)| (*origin, forward.frame.clone()))
+        .map(|(origin, forward)| (forward.number, *origin, forward.frame.clone()))
         .collect();
-    for (origin, frame) in unsent {
-        if !send_out(inner, Outgoing::Forward(frame)) {
+    unsent.sort_unstable_by_key(|(number, ..)| *number);
+    for (_, origin, frame) in unsent {
+        let round = inner.forward_round;
+        if !send_out(inner, Outgoing::Forward { round, frame }) {
             return;
         }
         if let Some(forward) = inner.forwards.get_mut(&origin) {
+            forward.in_doubt |= forward.was_sent;
             forward.sent_on = Some(session);
             forward.was_sent = true;
         }
@@ -112,6 +117,7 @@ pub(crate) fn send_pending(inner: &mut Inner) {
 
 /// A forward has its place in the log.
 pub(crate) fn arrived(inner: &mut Inner, origin: Origin, seq: Seq) {
+    inner.branches.note_place(origin, seq);
     if let Some(PendingForward { waiter: Some(waiter), .. }) = remove(inner, origin) {
         inner.waiters.insert(seq, waiter);
     }
@@ -124,23 +130,48 @@ pub(crate) fn known(inner: &mut Inner, origin: Origin) {
     }
 }
 
-/// The master has refused a forward before it wrote anything. One that came at a bad moment is offered again.
-pub(crate) fn refused(inner: &mut Inner, origin: Origin, why: &ForwardRefusal) {
+/// The master has refused a forward before it wrote anything. One that came at a bad moment is offered again, and those
+/// after it too, so that the order stays.
+pub(crate) fn refused(inner: &mut Inner, origin: Origin, round: u64, why: &ForwardRefusal) {
+    let is_awaited = inner.forwards.get(&origin).is_some_and(|forward| forward.waiter.is_some());
     let told = match why {
-        ForwardRefusal::NotNow | ForwardRefusal::Unknown => {
-            if let Some(forward) = inner.forwards.get_mut(&origin) {
-                forward.sent_on = None;
-                forward.was_sent = false;
+        ForwardRefusal::NotNow | ForwardRefusal::Unknown => return offer_again(inner, origin, round),
+        ForwardRefusal::NoSpace => {
+            offer_again(inner, origin, round);
+            if !is_awaited {
+                // What a branch had acknowledged waits until there is space.
+                return;
             }
-            return;
+            ProposeError::NoSpace
         }
-        ForwardRefusal::NoSpace => ProposeError::NoSpace,
         ForwardRefusal::TooLarge => ProposeError::TooLarge,
         ForwardRefusal::Refused { refusal } => refusal_of(refusal).map_or(ProposeError::Holding, ProposeError::Refused),
     };
-    if let Some(PendingForward { waiter: Some(waiter), .. }) = remove(inner, origin) {
-        waiter.tell_refused(told);
+    match remove(inner, origin) {
+        Some(PendingForward { waiter: Some(waiter), .. }) => waiter.tell_refused(told),
+        Some(PendingForward { waiter: None, .. }) => note_conflict(inner, &told),
+        None => {}
     }
+}
+
+fn offer_again(inner: &mut Inner, origin: Origin, round: u64) {
+    if round < inner.forward_round {
+        return;
+    }
+    let Some(from) = inner.forwards.get(&origin).map(|forward| forward.number) else { return };
+    inner.forward_round += 1;
+    for forward in inner.forwards.values_mut().filter(|forward| forward.number >= from) {
+        forward.sent_on = None;
+        forward.was_sent = forward.in_doubt;
+    }
+}
+
+fn note_conflict(inner: &mut Inner, why: &dyn std::fmt::Display) {
+    let message = format!(
+        "an operation of a branch could not be carried out again: {why}; the whole branch stays in the folder \
+         `branches` of this node's store"
+    );
+    Shared::note_problem(inner, "BranchConflicts", message);
 }
 
 fn remove(inner: &mut Inner, origin: Origin) -> Option<PendingForward> {

@@ -47,6 +47,7 @@ impl Engine {
     /// See [`PersonError`].
     pub fn promote(&self, accept_loss: bool) -> Result<(), PersonError> {
         let shared = self.shared();
+        let grants_itself = matches!(shared.options.authority, Authority::Person { alone: true, .. });
         let (record, me, above) = {
             let inner = shared.lock();
             let record = kept_record(shared, &inner)?;
@@ -55,6 +56,8 @@ impl Engine {
             (record, me, inner.node.obeyed().map(|obeyed| obeyed.epoch))
         };
         let next = match record.promote(me, false) {
+            // A master that grants itself may have gone on alone without this node knowing.
+            Ok(_) if grants_itself && !accept_loss => return Err(PersonError::MayLose(RecordRefusal::NotMember)),
             Ok(next) if record.policy != AckPolicy::Peer || !accept_loss => next,
             Err(RecordRefusal::AlreadyHolder) => return Err(RecordRefusal::AlreadyHolder.into()),
             Ok(_) | Err(_) if accept_loss => record.promote_accepting_loss(me, above),
@@ -101,7 +104,14 @@ impl Engine {
         };
         let record = kept_record(shared, &shared.lock())?;
         let slave = Member { node: record.holder.peer(), store };
-        let next = record.promote(slave, true)?;
+        let next = match record.promote(slave, true) {
+            Ok(next) => next,
+            Err(refusal) => {
+                // It may go on here: nothing was promoted.
+                shared.obey(&record.cancel_swap()?)?;
+                return Err(refusal.into());
+            }
+        };
         crate::link::send(&mut shared.lock(), Message::Record(Box::new(next.clone())));
         shared.obey(&next)?;
         Ok(())
@@ -134,24 +144,22 @@ pub(crate) fn begin(shared: &Shared) {
 /// What the authority would do at once: on plain hosts the holder's node does it for the person.
 pub(crate) fn tick(shared: &Shared) {
     let Authority::Person { policy, alone, .. } = shared.options.authority else { return };
-    let next = {
-        let inner = shared.lock();
-        if inner.node.role() != Role::Master {
-            return;
-        }
-        let Some(record) = inner.node.record() else { return };
-        let wish = inner.node.wish(shared.now()).filter(|_| alone);
-        let granted = wish.and_then(|wish| record.grant(&wish).ok().flatten());
-        let expanded = inner.node.ready().and_then(|ready| record.expand(&ready).ok().flatten());
-        let changed = (record.policy != policy && record.swap.is_none()).then(|| record.with_policy(policy));
-        granted.or(expanded).or(changed)
-    };
-    if let Some(record) = next {
-        if let Err(error) = shared.obey(&record) {
+    let mut inner = shared.lock();
+    if inner.node.role() != Role::Master {
+        return;
+    }
+    let Some(record) = inner.node.record() else { return };
+    let wish = inner.node.wish(shared.now()).filter(|_| alone);
+    let granted = wish.and_then(|wish| record.grant(&wish).ok().flatten());
+    let expanded = inner.node.ready().and_then(|ready| record.expand(&ready).ok().flatten());
+    let changed = (record.policy != policy && record.swap.is_none()).then(|| record.with_policy(policy));
+    // In one go with what it was decided on: the record is changed by one at a time (rule A1).
+    if let Some(record) = granted.or(expanded).or(changed) {
+        if let Err(error) = shared.obey_locked(&mut inner, &record) {
             tracing::warn!(error = error.to_string(), "a record of this node is not obeyed");
             return;
         }
-        crate::link::send(&mut shared.lock(), Message::Record(Box::new(record)));
+        crate::link::send(&mut inner, Message::Record(Box::new(record)));
     }
 }
 

@@ -10,6 +10,11 @@ use mailmirror_model::flags::When;
 use mailmirror_model::ids::{Origin, Position, Seq};
 use mailmirror_model::operation::{self, Change};
 use serde::Serialize;
+use std::time::Duration;
+
+/// How long an entry that a role needs waits for the disk.
+const CONTROL_WAIT_MAX: Duration = Duration::from_secs(10);
+const CONTROL_PAUSE: Duration = Duration::from_millis(1);
 
 impl Shared {
     /// Puts one change in order; what it becomes is known when it is applied.
@@ -60,14 +65,33 @@ impl Shared {
         (Origin { node, incarnation, counter }, When { clock: inner.hlc, node })
     }
 
+    /// An entry that a role needs. It waits for the disk where the queue of the log is full; where that does not help the
+    /// node cannot play its role, and stops.
     pub(crate) fn write_control<T: Serialize>(&self, inner: &mut Inner, kind: Kind, value: &T) {
-        let written = operation::encode(value).map_err(|error| error.to_string()).and_then(|payload| {
-            let (origin, _) = self.new_origin(inner);
-            self.append(inner, kind, origin, &[&payload]).map_err(|error| error.to_string())
-        });
+        let begun = std::time::Instant::now();
+        let written = loop {
+            match self.try_write_control(inner, kind, value) {
+                Err(ProposeError::QueueFull) if begun.elapsed() < CONTROL_WAIT_MAX => {
+                    // The thread of the log needs nothing that is locked here.
+                    std::thread::sleep(CONTROL_PAUSE);
+                }
+                written => break written,
+            }
+        };
         if let Err(error) = written {
             self.fail(inner, "LogFailed", &format!("failed to write an entry that a role needs: {error}"));
         }
+    }
+
+    pub(crate) fn try_write_control<T: Serialize>(
+        &self,
+        inner: &mut Inner,
+        kind: Kind,
+        value: &T,
+    ) -> Result<Seq, ProposeError> {
+        let payload = operation::encode(value).map_err(|error| ProposeError::Store(error.to_string()))?;
+        let (origin, _) = self.new_origin(inner);
+        self.append(inner, kind, origin, &[&payload])
     }
 
     fn append(&self, inner: &mut Inner, kind: Kind, origin: Origin, payload: &[&[u8]]) -> Result<Seq, ProposeError> {

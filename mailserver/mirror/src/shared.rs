@@ -61,6 +61,10 @@ pub(crate) struct Inner {
     /// Changes that the master has not put in order yet (rule N2).
     pub forwards: BTreeMap<Origin, PendingForward>,
     pub forward_bytes: usize,
+    pub next_forward: u64,
+    /// Counts how often forwards were begun to be sent anew: those of an earlier round are not taken, so that none
+    /// overtakes one that was refused for the moment.
+    pub forward_round: u64,
     /// Forwards of the peer that are in the log and not applied yet.
     pub origins: HashMap<Origin, Seq>,
     pub reads: ReadPoints,
@@ -93,6 +97,8 @@ pub(crate) struct Seen {
 
 /// A forward that has no place in the log yet.
 pub(crate) struct PendingForward {
+    /// Counted through all of them: the order in which they are wanted.
+    pub number: u64,
     pub frame: Bytes,
     /// `None`: nobody waits any more, or it comes from a branch.
     pub waiter: Option<Waiter>,
@@ -100,6 +106,8 @@ pub(crate) struct PendingForward {
     pub sent_on: Option<u64>,
     /// Whether the master may have it.
     pub was_sent: bool,
+    /// Whether it was sent on an earlier connection that ended without an answer: then a refusal says nothing of that.
+    pub in_doubt: bool,
     pub since: Time,
 }
 
@@ -196,7 +204,11 @@ impl Shared {
                 }
                 Action::WriteEpoch(start) => self.write_control(inner, mailmirror_model::entry::Kind::Epoch, &start),
                 Action::WriteGrant(grant) => self.write_control(inner, mailmirror_model::entry::Kind::Grant, &grant),
-                Action::WriteSeal(seal) => self.write_control(inner, mailmirror_model::entry::Kind::Seal, &seal),
+                Action::WriteSeal(seal) => {
+                    self.write_control(inner, mailmirror_model::entry::Kind::Seal, &seal);
+                    // Says that this master is out of office (rule A6).
+                    crate::link::ping(self, inner);
+                }
                 Action::RestartLink => {
                     inner.allocator = Allocator::new(self.options.node);
                     self.link_generation.send_modify(|generation| *generation += 1);
@@ -249,15 +261,22 @@ impl Shared {
 
     /// Obeys a record, and on plain hosts keeps it.
     pub fn obey(&self, record: &Record) -> Result<(), mailmirror_control::status::ObeyRefusal> {
-        let now = self.now();
-        let mut inner = self.lock();
-        let actions = inner.node.obey(record, now)?;
+        self.obey_locked(&mut self.lock(), record)
+    }
+
+    /// The same, by one who holds the lock.
+    pub fn obey_locked(
+        &self,
+        inner: &mut Inner,
+        record: &Record,
+    ) -> Result<(), mailmirror_control::status::ObeyRefusal> {
+        let actions = inner.node.obey(record, self.now())?;
         if !self.is_managed()
             && let Err(error) = inner.meta.update(|remembered| remembered.record = Some(record.clone()))
         {
-            self.fail(&mut inner, "StoreFailed", &error.to_string());
+            self.fail(inner, "StoreFailed", &error.to_string());
         }
-        self.carry_out(&mut inner, actions);
+        self.carry_out(inner, actions);
         Ok(())
     }
 }

@@ -6,7 +6,7 @@ use super::session::{Reading, SessionError, follows, see_clock};
 use crate::shared::{Inner, Shared};
 use bytes::{Buf, Bytes};
 use mailmirror_log::AppendError;
-use mailmirror_model::entry::{self, Entry, Kind};
+use mailmirror_model::entry::{self, Entry};
 use mailmirror_model::ids::Seq;
 use std::sync::Arc;
 use std::time::Duration;
@@ -84,6 +84,7 @@ pub(super) fn start(shared: &Arc<Shared>, reading: &mut Reading, common: Seq) ->
     inner.node.on_following(true);
     inner.problems.remove("ResyncNeeded");
     inner.problems.remove("BranchKept");
+    inner.branches.forget_end();
     crate::branch::resubmit(shared, inner);
     crate::forward::send_pending(inner);
     shared.publish(inner);
@@ -166,9 +167,6 @@ fn append(shared: &Shared, reading: &Reading, entries: Vec<Entry<Bytes>>) -> Res
         see_clock(inner, header.clock);
         // One of a branch may have its origin at either node.
         crate::forward::arrived(inner, header.origin, header.position.seq);
-        if header.kind == Kind::Seal {
-            inner.node.give_lease(header.position.epoch, false, now);
-        }
     }
     inner.node.on_appended(last_position, now);
     shared.publish(inner);

@@ -49,6 +49,11 @@ pub enum HandshakeError {
         "failed to shake hands: the peer does not use TLS, or is no mirror: set g_mirror_nossl alike on both ({0})"
     )]
     PeerUsesNoTls(std::io::Error),
+    /// Without TLS the other end has ended the connection at once.
+    #[error(
+        "failed to shake hands: the peer ended the connection at the first word; if it uses TLS, set g_mirror_nossl alike on both ({0})"
+    )]
+    NoWord(std::io::Error),
     /// What answers is no mirror.
     #[error("failed to shake hands: what answers is no mirror: check g_mirror_host")]
     NoMirror,
@@ -164,7 +169,10 @@ async fn prove(
     stream.write_all(&hello).await?;
     stream.flush().await?;
     let mut theirs = [0; HELLO_BYTES];
-    stream.read_exact(&mut theirs).await?;
+    if let Err(error) = stream.read_exact(&mut theirs).await {
+        let without_tls = exporter.is_empty();
+        return Err(if without_tls { HandshakeError::NoWord(error) } else { HandshakeError::Io(error) });
+    }
     let (version, node) = read_hello(&theirs)?;
     tracing::debug!(version, "the version of the link");
     if node == ours.node {

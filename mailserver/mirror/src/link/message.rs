@@ -83,6 +83,9 @@ pub enum Message {
     ForwardRefused {
         /// Which.
         origin: Origin,
+        /// As it was sent.
+        #[serde(default)]
+        round: u64,
         /// Why.
         why: ForwardRefusal,
     },
@@ -134,6 +137,9 @@ pub struct Standing {
     pub obeyed: Option<Obeyed>,
     /// The end of its log.
     pub tail: Position,
+    /// The last entry that it knows to be committed (rule A5: a master that lacks it has lost something).
+    #[serde(default)]
+    pub committed: Option<Position>,
 }
 
 /// A place in a log and its hash.

@@ -10,6 +10,7 @@ mod session;
 
 pub(crate) use follow::acknowledge;
 pub(crate) use serve::read_forward;
+pub(crate) use session::ping;
 
 use crate::shared::{Inner, Session, Shared};
 use bytes::Bytes;
@@ -33,7 +34,11 @@ const RETRY_MIN: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub(crate) enum Outgoing {
     Message(Message),
-    Forward(Bytes),
+    Forward {
+        /// How often forwards were begun to be sent anew.
+        round: u64,
+        frame: Bytes,
+    },
     /// From now on, the entries after this one.
     Stream(Seq),
 }

@@ -2,11 +2,12 @@
 //! entry while this node's disk is still flushing it (DESIGN 3.2).
 
 use super::Outgoing;
-use super::frame::{self, ENTRIES_TARGET_BYTES, FrameError, FrameType};
+use super::frame::{self, ENTRIES_TARGET_BYTES, FrameError, FrameType, PART_BYTES};
 use super::message::Message;
 use crate::shared::Shared;
 use mailmirror_log::LogError;
 use mailmirror_model::ids::Seq;
+use std::collections::VecDeque;
 use tokio::io::{AsyncWrite, AsyncWriteExt, BufWriter};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TryRecvError;
@@ -25,18 +26,30 @@ pub(super) enum SendError {
 pub(super) async fn run<W: AsyncWrite + Unpin>(
     shared: &Shared,
     writer: W,
-    mut queue: mpsc::Receiver<Outgoing>,
+    queue: mpsc::Receiver<Outgoing>,
 ) -> Result<(), SendError> {
     let mut tail = shared.tail.subscribe();
     let mut committed = shared.committed.subscribe();
-    let mut writing = Writing { writer: BufWriter::with_capacity(64 * 1024, writer), next: None, told: Seq::ZERO };
+    let mut writing = Writing {
+        writer: BufWriter::with_capacity(64 * 1024, writer),
+        queue,
+        behind: VecDeque::new(),
+        next: None,
+        told: Seq::ZERO,
+    };
     loop {
+        while let Some(out) = writing.behind.pop_front() {
+            writing.out(out).await?;
+        }
         loop {
-            match queue.try_recv() {
+            match writing.queue.try_recv() {
                 Ok(out) => writing.out(out).await?,
                 Err(TryRecvError::Empty) => break,
                 Err(TryRecvError::Disconnected) => return writing.finish().await,
             }
+        }
+        if !writing.behind.is_empty() {
+            continue;
         }
         let commit = *committed.borrow_and_update();
         let end = *tail.borrow_and_update();
@@ -47,7 +60,7 @@ pub(super) async fn run<W: AsyncWrite + Unpin>(
         writing.commit(commit).await?;
         writing.writer.flush().await.map_err(FrameError::Io)?;
         tokio::select! {
-            out = queue.recv() => match out {
+            out = writing.queue.recv() => match out {
                 Some(out) => writing.out(out).await?,
                 None => return writing.finish().await,
             },
@@ -60,6 +73,9 @@ pub(super) async fn run<W: AsyncWrite + Unpin>(
 
 struct Writing<W: AsyncWrite> {
     writer: BufWriter<W>,
+    queue: mpsc::Receiver<Outgoing>,
+    /// What was queued while something large was written, and has to wait for its end.
+    behind: VecDeque<Outgoing>,
     /// The next entry to send; `None` while nobody follows.
     next: Option<Seq>,
     /// The commit position that the peer was told.
@@ -70,10 +86,34 @@ impl<W: AsyncWrite + Unpin> Writing<W> {
     async fn out(&mut self, out: Outgoing) -> Result<(), SendError> {
         match out {
             Outgoing::Message(message) => self.control(&message).await?,
-            Outgoing::Forward(bytes) => frame::write(&mut self.writer, FrameType::Forward, &[&bytes]).await?,
+            Outgoing::Forward { round, frame } => {
+                self.in_parts(FrameType::Forward, &[&round.to_le_bytes(), &frame]).await?;
+            }
             Outgoing::Stream(after) => {
                 self.next = Some(after.next());
                 self.told = Seq::ZERO;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a frame; between the parts of a large one, words of control that have come meanwhile.
+    async fn in_parts(&mut self, kind: FrameType, pieces: &[&[u8]]) -> Result<(), SendError> {
+        let mut left: usize = pieces.iter().map(|piece| piece.len()).sum();
+        if left <= ENTRIES_TARGET_BYTES + PART_BYTES {
+            return Ok(frame::write(&mut self.writer, kind, pieces).await?);
+        }
+        for piece in pieces {
+            for part in piece.chunks(PART_BYTES) {
+                left -= part.len();
+                let kind = if left == 0 { kind } else { FrameType::Part };
+                frame::write(&mut self.writer, kind, &[part]).await?;
+                while let Ok(out) = self.queue.try_recv() {
+                    match out {
+                        Outgoing::Message(message) => self.control(&message).await?,
+                        other => self.behind.push_back(other),
+                    }
+                }
             }
         }
         Ok(())
@@ -103,7 +143,7 @@ impl<W: AsyncWrite + Unpin> Writing<W> {
         let commit_bytes = commit.0.to_le_bytes();
         let mut parts: Vec<&[u8]> = vec![&commit_bytes];
         parts.extend(entries.iter().map(|entry| entry.bytes().as_ref()));
-        frame::write(&mut self.writer, FrameType::Entries, &parts).await?;
+        self.in_parts(FrameType::Entries, &parts).await?;
         self.told = self.told.max(commit);
         self.next = entries.last().map(|entry| entry.header().position.seq.next()).or(self.next);
         Ok(())

@@ -6,7 +6,7 @@ use super::{Outgoing, send, send_out};
 use crate::node::AcceptState;
 use crate::shared::{Inner, Shared};
 use crate::ticket::ProposeError;
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use mailmirror_model::ids::{Origin, Seq};
 use mailmirror_model::operation::Change;
 use std::sync::Arc;
@@ -58,8 +58,16 @@ pub(super) fn follow(
 
 /// A change that a client wanted at the slave (rule N2). What is known already is not done again; the slave finds it
 /// in the stream.
-pub(super) fn forward(shared: &Arc<Shared>, payload: &Bytes) -> Result<(), SessionError> {
-    let (forward, bodies) = read_forward(payload).map_err(SessionError::Forward)?;
+pub(super) fn forward(shared: &Arc<Shared>, reading: &mut Reading, mut payload: Bytes) -> Result<(), SessionError> {
+    if payload.len() < 8 {
+        return Err(SessionError::Forward("its frame is too short".to_owned()));
+    }
+    let round = payload.get_u64_le();
+    if reading.refused_round.is_some_and(|refused| round <= refused) {
+        // It comes again, after the one that was refused.
+        return Ok(());
+    }
+    let (forward, bodies) = read_forward(&payload).map_err(SessionError::Forward)?;
     let Forward { origin, when, change } = forward;
     let now = shared.now();
     let mut guard = shared.lock();
@@ -67,7 +75,8 @@ pub(super) fn forward(shared: &Arc<Shared>, payload: &Bytes) -> Result<(), Sessi
     // One that this node had forwarded may come back from the branch of the one that was master then (rule U2), as may
     // one of an earlier run that this node's disk has lost. What waits to be put in order here is not taken twice.
     if inner.forwards.contains_key(&origin) {
-        send(inner, Message::ForwardRefused { origin, why: ForwardRefusal::NotNow });
+        reading.refused_round = Some(round);
+        send(inner, Message::ForwardRefused { origin, round, why: ForwardRefusal::NotNow });
         return Ok(());
     }
     super::session::see_clock(inner, when.clock);
@@ -87,7 +96,10 @@ pub(super) fn forward(shared: &Arc<Shared>, payload: &Bytes) -> Result<(), Sessi
         },
         AcceptState::Forward | AcceptState::Wait | AcceptState::Holding | AcceptState::NoRole => ForwardRefusal::NotNow,
     };
-    send(inner, Message::ForwardRefused { origin, why: refused });
+    if matches!(refused, ForwardRefusal::NotNow | ForwardRefusal::NoSpace) {
+        reading.refused_round = Some(round);
+    }
+    send(inner, Message::ForwardRefused { origin, round, why: refused });
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! One connection, from the first word to the last. What a node does on it follows from its role: [`super::serve`] for
 //! a master, [`super::follow`] for a slave; heartbeats and standings are common to both.
 
-use super::frame::{self, FrameError, FrameType};
+use super::frame::{self, FrameError, FrameType, Parts};
 use super::message::{Message, Standing};
 use super::sender::{self, SendError};
 use super::{OUT_QUEUE_MAX_MESSAGES, follow, serve};
@@ -10,12 +10,11 @@ use crate::shared::{Inner, Session, Shared};
 use bytes::Bytes;
 use mailmirror_control::status::{Link, Role};
 use mailmirror_model::entry::EntryError;
-use mailmirror_model::ids::{Epoch, Hlc};
+use mailmirror_model::ids::{Epoch, Hlc, StoreId};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
 
 /// Numbers connections, so that what belongs to an old one is not taken for the new one's.
@@ -34,8 +33,6 @@ pub(super) enum SessionError {
     Entry(#[from] EntryError),
     #[error("failed to read a forwarded change: {0}")]
     Forward(String),
-    #[error("the peer was silent for {0:?}")]
-    Silent(Duration),
     #[error("the peer said: {0}")]
     Goodbye(String),
     #[error("{0}")]
@@ -51,6 +48,8 @@ pub(super) struct Reading {
     pub id: u64,
     pub peer: Option<Standing>,
     pub follow: follow::Follow,
+    /// Forwards of this round and before are not taken: one of them was refused for the moment.
+    pub refused_round: Option<u64>,
 }
 
 /// Runs one connection to its end.
@@ -58,20 +57,23 @@ pub(crate) async fn run<S: AsyncRead + AsyncWrite + Send>(shared: &Arc<Shared>, 
     let id = SESSIONS.fetch_add(1, Ordering::Relaxed);
     let (reader, writer) = tokio::io::split(stream);
     let (out, queue) = mpsc::channel(OUT_QUEUE_MAX_MESSAGES);
+    // From before the standing is told: what changes after it is not missed.
+    let generation;
     {
         let now = shared.now();
         let mut inner = shared.lock();
         inner.session = Some(Session { id, out });
         // What was acknowledged or told on an earlier connection does not count on this one (rule A5).
         forget_connection(&mut inner, now);
-        let standing = standing(&inner);
+        generation = shared.link_generation.subscribe();
+        let standing = standing(shared, &inner);
         super::send(&mut inner, Message::Standing(standing));
     }
     let _guard = EndOfSession { shared, id };
     let ended = tokio::select! {
         sent = sender::run(shared, writer, queue) => sent.err().map_or(SessionError::Ended, SessionError::from),
         read = read(shared, reader, id) => match read { Ok(never) => match never {}, Err(error) => error },
-        () = beat(shared, id) => SessionError::NewRole,
+        () = beat(shared, id, generation) => SessionError::NewRole,
     };
     let text = ended.to_string();
     if !matches!(ended, SessionError::NewRole) {
@@ -114,8 +116,7 @@ fn forget_connection(inner: &mut Inner, now: Time) {
 }
 
 /// Pings the peer; ends when the link has to begin anew.
-async fn beat(shared: &Shared, id: u64) {
-    let mut generation = shared.link_generation.subscribe();
+async fn beat(shared: &Shared, id: u64, mut generation: watch::Receiver<u64>) {
     let mut ticks = tokio::time::interval(shared.options.timing.lease / 8);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -135,7 +136,7 @@ async fn beat(shared: &Shared, id: u64) {
     }
 }
 
-pub(super) fn ping(shared: &Shared, inner: &mut Inner) {
+pub(crate) fn ping(shared: &Shared, inner: &mut Inner) {
     // A node that has obeyed nobody asks for nothing; epochs begin at 1.
     let epoch = inner.node.obeyed().map_or(Epoch(0), |obeyed| obeyed.epoch);
     let (sent, office) = (shared.now().0, inner.node.wants_office());
@@ -145,15 +146,17 @@ pub(super) fn ping(shared: &Shared, inner: &mut Inner) {
 enum Never {}
 
 async fn read<R: AsyncRead + Unpin>(shared: &Arc<Shared>, mut reader: R, id: u64) -> Result<Never, SessionError> {
-    let mut reading = Reading { id, peer: None, follow: follow::Follow::default() };
+    let mut reading = Reading { id, peer: None, follow: follow::Follow::default(), refused_round: None };
     let silence = shared.options.link.silence_timeout;
+    let mut parts = Parts::default();
     loop {
-        let frame = tokio::time::timeout(silence, frame::read(&mut reader)).await;
-        let (kind, payload) = frame.map_err(|_| SessionError::Silent(silence))??;
+        let (kind, payload) = frame::read(&mut reader, silence).await?;
+        let Some((kind, payload)) = parts.take(kind, payload)? else { continue };
         match kind {
+            FrameType::Part => {}
             FrameType::Control => control(shared, &mut reading, &payload)?,
             FrameType::Entries => follow::entries(shared, &mut reading, payload).await?,
-            FrameType::Forward => serve::forward(shared, &payload)?,
+            FrameType::Forward => serve::forward(shared, &mut reading, payload)?,
         }
     }
 }
@@ -200,9 +203,12 @@ fn control(shared: &Arc<Shared>, reading: &mut Reading, payload: &Bytes) -> Resu
             super::send(inner, Message::ReadPoint { id, from });
         }
         Message::ReadPoint { id, from } => crate::read_point::answered(inner, id, from),
-        Message::ForwardRefused { origin, why } => crate::forward::refused(inner, origin, &why),
+        Message::ForwardRefused { origin, round, why } => crate::forward::refused(inner, origin, round, &why),
         Message::ForwardKnown { origin } => crate::forward::known(inner, origin),
-        Message::AskMark { mark } => crate::compare::write_mark(shared, inner, mark),
+        Message::AskMark { mark } => {
+            // The one who asked finds out that there is none when the time is up.
+            crate::compare::write_mark(shared, inner, mark);
+        }
         Message::MarkDigest { mark, digest } => {
             if let Ok(digest) = u128::from_str_radix(&digest, 16) {
                 inner.marks.note_theirs(mark, digest);
@@ -234,6 +240,7 @@ fn stand(
     if standing.node == shared.options.node {
         return Err(SessionError::Refused(format!("both nodes are node {}", standing.node)));
     }
+    lacks_committed(shared, inner, &standing)?;
     if reading.peer.is_none() {
         inner.link = Link::Connected {
             since: shared.clock.wall_millis(),
@@ -257,7 +264,7 @@ fn stand(
     reading.peer = Some(standing);
     if before != (inner.node.role(), inner.node.obeyed().copied()) {
         inner.allocator = mailmirror_model::allocate::Allocator::new(shared.options.node);
-        let standing = self::standing(inner);
+        let standing = self::standing(shared, inner);
         super::send(inner, Message::Standing(standing));
     }
     // A record that promotes the peer may not have reached it: the link begins anew when this node steps down.
@@ -270,7 +277,7 @@ fn stand(
     follow::begin(shared, inner, reading)
 }
 
-pub(super) fn standing(inner: &Inner) -> Standing {
+pub(super) fn standing(shared: &Shared, inner: &Inner) -> Standing {
     let identity = inner.node.identity();
     Standing {
         node: identity.node,
@@ -279,7 +286,37 @@ pub(super) fn standing(inner: &Inner) -> Standing {
         role: inner.node.role(),
         obeyed: inner.node.obeyed().copied(),
         tail: inner.node.tail(),
+        // One that cannot be read is not known.
+        committed: shared.log.header_hash_at(inner.node.committed()).ok().flatten().map(|(position, _)| position),
     }
+}
+
+/// The peer knows an entry of this node's own epoch to be committed that is not here: this store has lost something, or
+/// is an older one (rule A5). It becomes another store before anything else, so that the record does not count on it.
+fn lacks_committed(shared: &Shared, inner: &mut Inner, standing: &Standing) -> Result<(), SessionError> {
+    let (Some(ours), Some(theirs), Some(committed)) = (inner.node.obeyed(), standing.obeyed, standing.committed) else {
+        return Ok(());
+    };
+    let is_own_epoch = ours.holder == shared.options.node
+        && (ours.authority, ours.epoch) == (theirs.authority, theirs.epoch)
+        && committed.epoch == ours.epoch;
+    if !is_own_epoch || committed.seq <= inner.node.tail().seq {
+        return Ok(());
+    }
+    let message = format!(
+        "this store ends at {}, but its peer has entries of it up to {committed}: it is an older copy, or has lost \
+         something. It is taken for a new store from now on: the peer can be promoted, and fills it",
+        inner.node.tail()
+    );
+    let written = inner.meta.update(|remembered| {
+        remembered.store = StoreId(rand::random());
+        remembered.obeyed = None;
+    });
+    match written {
+        Ok(()) => shared.fail(inner, "StoreRolledBack", &message),
+        Err(error) => shared.fail(inner, "StoreFailed", &error.to_string()),
+    }
+    Err(SessionError::Refused(message))
 }
 
 /// Whether this node follows that peer: both obey one epoch, and the peer is its master, in its role.

@@ -1,6 +1,8 @@
 //! A pair of engines in one process, with real sockets, and an authority that follows the rules of the record.
 #![allow(clippy::unwrap_used, clippy::expect_used, dead_code)]
 
+pub mod net;
+
 use mailmirror_control::auth::Secret;
 use mailmirror_control::record::{AckPolicy, Member, Record};
 use mailmirror_control::status::{NodeStatus, Role, SwapProgress};
