@@ -12,6 +12,7 @@ use mailmirror_model::ids::{MailboxId, ModSeq, Uid};
 use mailmirror_model::operation::MessageRef;
 
 use super::answer::{Done, Stop};
+use super::desk::SMALL_MAX_BYTES;
 use super::mailbox_view::NoSuchNumber;
 use super::render::{Wanted, render};
 use super::rows::Pages;
@@ -24,8 +25,6 @@ use crate::service::{BodyError, ChangeError, FlagAction, MessageRow, Vanished, V
 const PAGE: usize = 1000;
 /// The same where `\Seen` is set for a page before it is sent: a client that goes has not seen the others.
 const SEEN_PAGE: usize = 50;
-/// Larger messages are taken apart beside the event loop.
-const INLINE_MAX_BYTES: usize = 128 << 10;
 
 /// What a fetch has met with.
 #[derive(Debug, Default)]
@@ -200,6 +199,8 @@ impl Session {
         met: &mut Met,
     ) -> Result<(), Stop> {
         let Some(sequence) = self.selected()?.sequence_of(row.uid.get()) else { return Ok(()) };
+        let desk = Arc::clone(&self.port.commons.desk);
+        let _place = if needs_message { desk.place(row.size_bytes).await } else { None };
         let message = if needs_message {
             match self.service().body(row.body).await {
                 Ok(message) => Some(message),
@@ -216,7 +217,8 @@ impl Session {
         } else {
             None
         };
-        if message.as_ref().is_some_and(|message| message.len() > INLINE_MAX_BYTES) {
+        if message.as_ref().is_some_and(|message| message.len() as u64 > SMALL_MAX_BYTES) {
+            // Beside the event loop: taking it apart takes its time.
             self.wire.flush().await?;
             let octets = render_aside(sequence, row.clone(), Arc::clone(wanted), message, flags_changed).await?;
             self.wire.connection.send(&octets).await?;

@@ -14,6 +14,7 @@ mod auth;
 mod capability;
 mod convert;
 mod copy_move;
+mod desk;
 mod expunge;
 mod fetch;
 mod idle;
@@ -41,6 +42,7 @@ use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
+use self::desk::Desk;
 use self::people::People;
 use crate::net::{Gate, Room, Timeouts, accept_loop};
 use crate::service::Service;
@@ -50,6 +52,9 @@ pub use crate::smtp::Entry;
 
 /// What a client is told when there are too many connections.
 const TOO_MANY: &[u8] = b"* BYE [UNAVAILABLE] too many connections; try again later\r\n";
+
+/// Memory for large messages that clients read, of all sessions together, in bytes.
+const FETCH_ROOM_BYTES: u64 = 256 << 20;
 
 /// One port.
 #[derive(Clone, Debug)]
@@ -120,6 +125,7 @@ pub struct Commons {
     room: Arc<Room>,
     tls: Option<Arc<ServerConfig>>,
     people: Arc<People>,
+    desk: Arc<Desk>,
 }
 
 impl Commons {
@@ -132,7 +138,8 @@ impl Commons {
         tls: Option<Arc<ServerConfig>>,
         sessions_per_account_max: usize,
     ) -> Self {
-        Self { service, gate, room, tls, people: People::new(sessions_per_account_max) }
+        let (people, desk) = (People::new(sessions_per_account_max), Arc::new(Desk::new(FETCH_ROOM_BYTES)));
+        Self { service, gate, room, tls, people, desk }
     }
 }
 

@@ -150,6 +150,7 @@ impl Session {
         bounds: Bounds,
         target: &Target<'_>,
     ) -> Result<bool, Stop> {
+        let _place = self.port.commons.desk.place(target.row.size_bytes).await;
         let message = match self.service().body(target.row.body).await {
             Ok(message) => message,
             Err(BodyError::Gone) => return Ok(false),
