@@ -4,9 +4,9 @@ use crate::engine::Engine;
 use crate::link::message::Message;
 use crate::options::Authority;
 use crate::shared::Shared;
-use mailmirror_control::record::{AckPolicy, Member, Record, RecordRefusal};
+use mailmirror_control::record::{Member, Record, RecordRefusal, Wish};
 use mailmirror_control::status::{ObeyRefusal, Role, SwapProgress};
-use mailmirror_model::ids::AuthorityId;
+use mailmirror_model::ids::{AuthorityId, Epoch};
 use std::time::Duration;
 
 /// How long a swap may take before it is given up.
@@ -41,28 +41,33 @@ pub enum PersonError {
 }
 
 impl Engine {
-    /// Makes this node the master.
+    /// Makes this node the master, which then answers alone until its slave is back. On a master that waits for a slave
+    /// that is gone, `accept_loss` is the grant: the slave's own copy of the record does not know of it.
     ///
     /// # Errors
     /// See [`PersonError`].
     pub fn promote(&self, accept_loss: bool) -> Result<(), PersonError> {
         let shared = self.shared();
         let grants_itself = matches!(shared.options.authority, Authority::Person { alone: true, .. });
-        let (record, me, above) = {
+        let next = {
             let inner = shared.lock();
             let record = kept_record(shared, &inner)?;
             let identity = inner.node.identity();
             let me = Member { node: identity.node, store: identity.store };
-            (record, me, inner.node.obeyed().map(|obeyed| obeyed.epoch))
-        };
-        let next = match record.promote(me, false) {
-            // A master that grants itself may have gone on alone without this node knowing.
-            Ok(_) if grants_itself && !accept_loss => return Err(PersonError::MayLose(RecordRefusal::NotMember)),
-            Ok(next) if record.policy != AckPolicy::Peer || !accept_loss => next,
-            Err(RecordRefusal::AlreadyHolder) => return Err(RecordRefusal::AlreadyHolder.into()),
-            Ok(_) | Err(_) if accept_loss => record.promote_accepting_loss(me, above),
-            Ok(next) => next,
-            Err(refusal) => return Err(PersonError::MayLose(refusal)),
+            let above = inner.node.obeyed().map(|obeyed| obeyed.epoch);
+            let base = match inner.node.wish(shared.now()) {
+                Some(_) if accept_loss => record,
+                _ => promoted(&record, me, above, grants_itself, accept_loss)?,
+            };
+            let wish = Wish {
+                node: me.node,
+                epoch: base.epoch,
+                incarnation: identity.incarnation,
+                store: me.store,
+                seen: base.grant,
+            };
+            // Only `peer` has grants; under the other policies there is nothing to grant.
+            base.grant(&wish).ok().flatten().unwrap_or(base)
         };
         shared.obey(&next)?;
         Ok(())
@@ -115,6 +120,24 @@ impl Engine {
         crate::link::send(&mut shared.lock(), Message::Record(Box::new(next.clone())));
         shared.obey(&next)?;
         Ok(())
+    }
+}
+
+/// The record after a person has promoted `me`.
+fn promoted(
+    record: &Record,
+    me: Member,
+    above: Option<Epoch>,
+    grants_itself: bool,
+    accept_loss: bool,
+) -> Result<Record, PersonError> {
+    match record.promote(me, false) {
+        Err(RecordRefusal::AlreadyHolder) => Err(RecordRefusal::AlreadyHolder.into()),
+        Ok(_) | Err(_) if accept_loss => Ok(record.promote_accepting_loss(me, above)),
+        // A master that grants itself may have gone on alone without this node knowing.
+        Ok(_) if grants_itself => Err(PersonError::MayLose(RecordRefusal::NotMember)),
+        Ok(next) => Ok(next),
+        Err(refusal) => Err(PersonError::MayLose(refusal)),
     }
 }
 

@@ -120,6 +120,34 @@ async fn a10_a_swap_seals_and_loses_nothing() {
     pair.stop(NodeId::One).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a9_a_promotion_by_a_person_under_peer_answers_alone_and_a_waiting_master_can_be_granted() {
+    let mut pair = Pair::new(Authority::Person { first_role: None, policy: AckPolicy::Peer, alone: false });
+    let (zero, one) = (pair.start(NodeId::Zero).await, pair.start(NodeId::One).await);
+    until(&zero, "both in the set", |status| status.in_office && status.peer_flushed == Some(status.tail.seq)).await;
+    zero.propose(create_account(), vec![]).await.unwrap().applied().await.unwrap().result.unwrap();
+    until(&zero, "nothing to report", |status| status.ready.is_none() && status.degraded_since.is_none()).await;
+    until(&one, "the record", |status| status.applied == status.tail.seq && status.messages == 0).await;
+    drop(zero);
+    pair.stop(NodeId::Zero).await;
+    one.promote(false).unwrap();
+    until(&one, "alone and in office", |status| status.role == Role::Master && status.alone && status.in_office).await;
+    let (change, bodies) = mail(1, "after the promotion");
+    one.propose(change, bodies).await.unwrap().committed().await.unwrap();
+
+    // Restarted without its slave it waits, until the person says that it may go on.
+    drop(one);
+    pair.stop(NodeId::One).await;
+    let again = pair.start(NodeId::One).await;
+    until(&again, "a wish", |status| status.wish.is_some()).await;
+    assert!(again.promote(false).is_err(), "it is the holder already");
+    again.promote(true).unwrap();
+    until(&again, "alone again", |status| status.alone && status.in_office && status.wish.is_none()).await;
+    let (change, bodies) = mail(2, "after the grant");
+    again.propose(change, bodies).await.unwrap().committed().await.unwrap();
+    pair.stop(NodeId::One).await;
+}
+
 fn member(engine: &mailmirror_mirror::Engine) -> mailmirror_control::record::Member {
     let status = engine.status().borrow().clone();
     mailmirror_control::record::Member { node: status.node, store: status.store }
