@@ -21,7 +21,7 @@ macro_rules! reasons {
 }
 
 reasons! {
-    Serving: "The master serves mail, and the object as written is in effect. Nothing to do.",
+    Serving: "The master serves mail, and the objects of the pair are written. Nothing to do.",
     InSync: "Both nodes have everything that was acknowledged. Nothing to do.",
     UpToDate: "Nothing is under way.",
     AllWell: "Nothing is degraded.",

@@ -33,7 +33,7 @@ use std::collections::BTreeMap;
         name = "Ready",
         type_ = "string",
         json_path = ".status.conditions[?(@.type=='Ready')].status",
-        description = "Whether mail is served and the object as written is in effect"
+        description = "Whether mail is served and the objects of the pair are written"
     ),
     printcolumn(
         name = "Master",

@@ -44,8 +44,9 @@ pub(super) fn failover(situation: &Situation<'_>, plan: &mut Plan) {
         && situation.memory.handled_order != Some(situation.input.policy.order);
     if !situation.input.policy.automatic_failover && !ordered {
         let message = format!(
-            "{} `kubectl patch mmp/{} --type=merge -p '{{\"spec\":{{\"master\":{slave}}}}}'`",
+            "{} `kubectl -n {} patch mmp/{} --type=merge -p '{{\"spec\":{{\"master\":{slave}}}}}'`",
             Reason::ManualFailover.text(),
+            situation.input.namespace,
             situation.input.name
         );
         plan.block(Reason::ManualFailover, message);
@@ -135,7 +136,17 @@ fn promote(situation: &Situation<'_>, plan: &mut Plan, next: Record, reason: Rea
     plan.progress(Reason::FailingOver, note);
 }
 
+/// What a person can do. Before a command that loses mail stands what loses none.
 fn reason_with_command(situation: &Situation<'_>, reason: Reason, promote: NodeId) -> String {
-    let command = accept_command(situation.input.name, promote, situation.highest_epoch());
-    format!("{} Accepting the loss: `{command}`", reason.text())
+    let command = accept_command(situation.input, promote, situation.highest_epoch());
+    match reason {
+        Reason::NobodyAnswers => reason.text().to_owned(),
+        Reason::SlaveSilent => format!(
+            "{} answers with another store than the recorded one, and {} does not answer: bring {1} back, it has the \
+             mail. Only if its disk is gone too, begin again with what {0} has: `{command}`",
+            situation.pod(situation.holder),
+            situation.pod(situation.slave)
+        ),
+        _ => format!("{} Accepting the loss: `{command}`", reason.text()),
+    }
 }

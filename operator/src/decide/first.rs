@@ -70,7 +70,7 @@ fn begin(input: &Input<'_>, plan: &mut Plan) {
             if let Some(accepted) = accepted.filter(|accepted| accepted.after == Epoch(0)) {
                 Some(accepted.promote)
             } else {
-                let command = accept_command(input.name, preferred, Epoch(0));
+                let command = accept_command(input, preferred, Epoch(0));
                 plan.block(
                     Reason::TwoStores,
                     format!("both nodes have mail and were never a pair: choose with `{command}`"),
@@ -116,7 +116,7 @@ fn recreate(input: &Input<'_>, before: Option<&Memory>, top: Epoch, plan: &mut P
         None => last_leader(input.observed, top),
     };
     let Some((node, status)) = chosen else {
-        let command = accept_command(input.name, best_guess(input.observed), top);
+        let command = accept_command(input, best_guess(input.observed), top);
         let message = format!("{} The command is `{command}`", Reason::RecordLost.text());
         plan.block(Reason::RecordLost, message);
         plan.progress(Reason::RecordLost, Reason::RecordLost.text());

@@ -28,7 +28,9 @@ pub const SWAP_AGAIN_MS: u64 = 60_000;
 /// What is decided on.
 #[derive(Clone, Copy, Debug)]
 pub struct Input<'a> {
-    /// The name of the pair, for the commands in messages.
+    /// The namespace of the pair, for the commands in messages.
+    pub namespace: &'a str,
+    /// Its name.
     pub name: &'a str,
     /// What is known.
     pub observed: &'a Observed,
@@ -238,7 +240,8 @@ fn highest_grant(observed: &Observed) -> GrantNumber {
 }
 
 /// The command by which a person accepts that mail may be lost.
-pub fn accept_command(name: &str, promote: NodeId, epoch: Epoch) -> String {
+fn accept_command(input: &Input<'_>, promote: NodeId, epoch: Epoch) -> String {
     let value = crate::pair::AcceptedLoss { promote, after: epoch, stopped: false };
-    format!("kubectl annotate mmp/{name} --overwrite {}={value}", crate::api::ACCEPT_LOSS_ANNOTATION)
+    let Input { namespace, name, .. } = input;
+    format!("kubectl -n {namespace} annotate mmp/{name} --overwrite {}={value}", crate::api::ACCEPT_LOSS_ANNOTATION)
 }

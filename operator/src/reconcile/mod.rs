@@ -202,6 +202,7 @@ impl Context {
             };
             let observed = self.observe(key, pair);
             plan = decide(&Input {
+                namespace: &pair.namespace,
                 name: &pair.name,
                 observed: &observed,
                 memory: ground.memory.as_ref(),

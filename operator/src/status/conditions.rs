@@ -14,7 +14,7 @@ use mailmirror_control::status::{Link, NodeStatus, Role};
 /// The conditions of a pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConditionKind {
-    /// Mail is served, and the object as written is in effect.
+    /// Mail is served, and the objects of the pair are written. A new pair is not ready before it was in sync once.
     Ready,
     /// The master serves and the Service leads to it.
     MasterAvailable,

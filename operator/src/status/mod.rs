@@ -2,6 +2,8 @@
 
 mod conditions;
 mod report;
+#[cfg(test)]
+mod tests;
 
 pub use conditions::{ConditionKind, Facts, conditions, invalid};
 pub use report::{differs, status};

@@ -236,6 +236,7 @@ impl World {
         let fresh = AuthorityId(u128::from(self.now));
         let (memory, version) = self.lease.clone();
         let input = Input {
+            namespace: "mail",
             name: "office",
             observed: &observed,
             memory: memory.as_ref(),

@@ -180,6 +180,7 @@ impl Scene {
 
     fn plan(&self) -> Plan {
         decide(&Input {
+            namespace: "mail",
             name: "office",
             observed: &self.observed,
             memory: self.memory.as_ref(),

@@ -94,13 +94,24 @@ fn a_restored_volume_of_the_master_does_not_lead() {
 }
 
 #[test]
+fn nobody_is_told_to_throw_away_a_slave_that_is_only_silent() {
+    let mut scene = Scene::healthy();
+    scene.silence(ONE, 60_000);
+    scene.answer(ZERO, |status| status.store = StoreId(99));
+    let blocked = scene.plan().blocked.unwrap();
+    assert_eq!(blocked.reason, Reason::SlaveSilent);
+    assert!(blocked.message.contains("bring office-1 back, it has the mail. Only if"), "{}", blocked.message);
+}
+
+#[test]
 fn accepted_loss_names_its_epoch_waits_for_the_stop_and_is_used_up() {
     let mut scene = Scene::healthy();
     scene.record().members = vec![member(ZERO)];
     scene.silence(ZERO, 60_000);
     let message = scene.plan().blocked.unwrap().message;
     assert!(
-        message.contains("kubectl annotate mmp/office --overwrite mailmirror.dev/accept-loss=promote=1,epoch=2"),
+        message
+            .contains("kubectl -n mail annotate mmp/office --overwrite mailmirror.dev/accept-loss=promote=1,epoch=2"),
         "{message}"
     );
     scene.policy.accept_loss = Some("promote=1,epoch=1".into());
