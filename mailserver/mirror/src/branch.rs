@@ -1,5 +1,7 @@
 //! What a node has that the master of the highest epoch does not: kept aside, durably, and re-submitted (rules U2, U3).
 
+mod unite;
+
 use crate::forward;
 use crate::shared::{Inner, Shared};
 use mailmirror_control::status::Role;
@@ -26,6 +28,8 @@ pub(crate) struct Branches {
     first: Reading,
     /// An entry after all re-submissions, and where it came back: when that is committed, the branch is done with.
     end: Option<(Origin, Option<Seq>)>,
+    /// What the master had when this node began to follow it: nothing is re-submitted before that is applied.
+    after: Option<Seq>,
 }
 
 /// How far the first branch is read.
@@ -35,6 +39,7 @@ struct Reading {
     is_read: bool,
     /// Messages that the branch added (rule U6).
     added: Vec<MessageId>,
+    united: unite::United,
 }
 
 impl Branches {
@@ -66,8 +71,9 @@ impl Branches {
         }
     }
 
-    /// What was on its way may have been lost.
-    pub fn forget_end(&mut self) {
+    /// A master is followed that has all this. What was on its way to another one may have been lost.
+    pub fn begin(&mut self, after: Seq) {
+        self.after = Some(after);
         self.end = None;
     }
 }
@@ -111,7 +117,7 @@ pub(crate) fn leave(shared: &Arc<Shared>, session: u64, common: Seq) -> Result<(
     // Whoever waits for an entry of the branch is not answered (rule N6).
     inner.waiters.split_off(&common.next());
     inner.origins.retain(|_, seq| *seq <= common);
-    inner.branches.forget_end();
+    inner.branches.end = None;
     shared.committed.send_replace(inner.node.committed());
     Ok(())
 }
@@ -120,14 +126,18 @@ pub(crate) fn leave(shared: &Arc<Shared>, session: u64, common: Seq) -> Result<(
 /// log, and committed, is done with.
 pub(crate) fn resubmit(shared: &Arc<Shared>, inner: &mut Inner) {
     inner.branches.on_their_way.retain(|origin| inner.forwards.contains_key(origin));
+    let knows_the_master = inner.node.role() == Role::Master || Some(inner.node.applied()) >= inner.branches.after;
+    if !knows_the_master {
+        return;
+    }
     while let Some(file) = inner.branches.files.first().cloned() {
-        if !inner.branches.first.is_read {
-            if let Err(error) = offer(shared, inner, &file) {
-                // It is read anew from its beginning: what is known already is not done again.
-                inner.branches.first = Reading::default();
-                Shared::note_problem(inner, "BranchUnreadable", error);
-                return;
-            }
+        if !inner.branches.first.is_read
+            && let Err(error) = offer(shared, inner, &file)
+        {
+            // It is read anew from its beginning: what is known already is not done again.
+            inner.branches.first = Reading::default();
+            Shared::note_problem(inner, "BranchUnreadable", error);
+            return;
         }
         if !inner.branches.first.is_read || !inner.branches.on_their_way.is_empty() {
             return;
@@ -200,6 +210,9 @@ fn offer(shared: &Arc<Shared>, inner: &mut Inner, file: &Path) -> Result<(), Str
         let change = as_of_branch(operation.change, place_in_name(file, 0), &inner.branches.first.added);
         changes.push((header.origin, change, bodies));
         for (origin, change, bodies) in changes {
+            let united = &mut inner.branches.first.united;
+            let change = shared.reader.snapshot(|view| united.change(view, change));
+            let change = change.map_err(|error| error.to_string())?;
             let frame = forward::encode(origin, when, change, &bodies).map_err(|error| error.to_string())?;
             shared.enqueue(inner, origin, frame, None);
             inner.branches.on_their_way.insert(origin);

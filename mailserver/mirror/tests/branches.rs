@@ -9,8 +9,8 @@ use common::{ACCOUNT, create_account, mail, until};
 use mailmirror_control::record::AckPolicy;
 use mailmirror_control::status::Role;
 use mailmirror_mirror::{Authority, Engine, PersonError};
-use mailmirror_model::ids::{BodyId, MailboxId, MessageId};
-use mailmirror_model::operation::{Add, BodyMeta, Change, NewMailbox};
+use mailmirror_model::ids::{AccountId, BodyId, MailboxId, MessageId};
+use mailmirror_model::operation::{Add, BodyMeta, Change, NewMailbox, SpecialUse};
 use std::collections::BTreeMap;
 
 const LOCAL: Authority = Authority::Person { first_role: None, policy: AckPolicy::Local, alone: false };
@@ -102,6 +102,97 @@ async fn c01_to_c05_what_came_on_both_sides_is_united() {
         assert_eq!(rows(&one).len(), all.len());
         nodes.stop_all().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c16_u2_announced_uids_of_a_branch_are_reported_as_vanished_on_both_nodes() {
+    let (mut nodes, zero, one) = plain(AckPolicy::Local).await;
+    put(&zero, 1).await;
+    equal(&zero, &one).await;
+    let known = tokio::task::block_in_place(|| {
+        zero.reader().snapshot(|view| view.mailbox_status(common::INBOX)).unwrap().unwrap().mailbox.highest_modseq
+    });
+    apart(&nodes, &zero, &one).await;
+    for number in 2..6 {
+        put(&zero, number).await;
+        put(&one, 100 + number).await;
+    }
+    until(&zero, "applied", |status| status.messages == 5).await;
+    let announced: Vec<u32> = rows(&zero).into_keys().skip(1).collect();
+    healed(&nodes, &zero, &one).await;
+    for node in [&zero, &one] {
+        let changes = tokio::task::block_in_place(|| {
+            node.reader().snapshot(|view| view.changes_since(common::INBOX, known)).unwrap().unwrap()
+        });
+        let mailmirror_store::Vanished::These(vanished) = changes.vanished else { panic!("{:?}", changes.vanished) };
+        let vanished: Vec<u32> = vanished.iter().map(|uid| uid.get()).collect();
+        assert!(announced.iter().all(|uid| vanished.contains(uid)), "{announced:?} in {vanished:?}");
+        assert_eq!(changes.changed.len(), 8, "four of each side, with new numbers");
+    }
+    nodes.stop_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c77_a_promotion_while_the_peer_is_connected_and_busy_loses_nothing() {
+    let (mut nodes, zero, one) = plain(AckPolicy::Local).await;
+    let stop = tokio::sync::watch::Sender::new(false);
+    let loads = [common::net::load(&zero, 0, stop.subscribe()), common::net::load(&one, 1_000_000, stop.subscribe())];
+    for node in [&one, &zero, &one] {
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        node.promote(true).unwrap();
+        until(node, "master", |status| status.role == Role::Master && status.lag_entries.is_some()).await;
+    }
+    stop.send_replace(true);
+    let mut acknowledged = Vec::new();
+    for load in loads {
+        acknowledged.extend(load.await.unwrap());
+    }
+    equal(&one, &zero).await;
+    assert_holds(&one, &zero, &acknowledged).await;
+    nodes.stop_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c23_c34_mailboxes_and_accounts_created_on_both_sides_become_one() {
+    let (mut nodes, zero, one) = plain(AckPolicy::Local).await;
+    apart(&nodes, &zero, &one).await;
+    for (node, at) in [(&zero, 0_u64), (&one, 10)] {
+        let new = |id: u64, name: &str, special_use| NewMailbox {
+            mailbox: MailboxId(u128::from(id + at)),
+            name: name.to_owned(),
+            special_use,
+        };
+        let sent = if at == 0 { "Sent" } else { "Sent Items" };
+        let made = vec![new(1000, "Work", None)];
+        do_it(node, Change::CreateMailbox { account: ACCOUNT, mailboxes: made }).await.result.unwrap();
+        let made = vec![new(1001, "Work", None), new(1002, "Work/deep", None)];
+        do_it(node, Change::CreateMailbox { account: ACCOUNT, mailboxes: made }).await.result.unwrap();
+        let made = vec![new(1003, sent, Some(SpecialUse::Sent))];
+        do_it(node, Change::CreateMailbox { account: ACCOUNT, mailboxes: made }).await.result.unwrap();
+        let account = AccountId(u128::from(77 + at));
+        let create = Change::CreateAccount {
+            account,
+            address: "new@example.com".to_owned(),
+            password: "x".to_owned(),
+            mailboxes: vec![new(2000, "INBOX", None)],
+            quota_bytes: None,
+        };
+        do_it(node, create).await.result.unwrap();
+        for (number, mailbox) in [(1, 1000), (2, 1002), (3, 1003), (4, 2000)] {
+            let (change, bodies) = mail_to(MailboxId(u128::from(mailbox + at)), 100 * (at + 1) + number);
+            node.propose(change, bodies).await.unwrap().applied().await.unwrap().result.unwrap();
+        }
+    }
+    healed(&nodes, &zero, &one).await;
+    assert_holds(&zero, &one, &[]).await;
+    for (mailbox, count) in [(1010, 2), (1012, 2), (1003, 1), (1013, 1), (2010, 2)] {
+        let found =
+            tokio::task::block_in_place(|| one.reader().snapshot(|view| view.rows(MailboxId(mailbox))).unwrap());
+        assert_eq!(found.len(), count, "mailbox {mailbox}");
+    }
+    let problems = zero.status().borrow().problems.clone();
+    assert!(problems.is_empty(), "{problems:?}");
+    nodes.stop_all().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -84,7 +84,7 @@ pub(super) fn start(shared: &Arc<Shared>, reading: &mut Reading, common: Seq) ->
     inner.node.on_following(true);
     inner.problems.remove("ResyncNeeded");
     inner.problems.remove("BranchKept");
-    inner.branches.forget_end();
+    inner.branches.begin(reading.peer.as_ref().map_or(Seq::ZERO, |peer| peer.tail.seq));
     crate::branch::resubmit(shared, inner);
     crate::forward::send_pending(inner);
     shared.publish(inner);

@@ -122,8 +122,12 @@ async fn call(shared: Arc<Shared>) {
         };
         match shaken {
             Ok(proven) => {
-                pause = RETRY_MIN;
+                let begun = tokio::time::Instant::now();
                 session::run(&shared, proven.stream).await;
+                // One that ends at once, again and again, is not tried without a pause.
+                if begun.elapsed() > shared.options.link.retry_max {
+                    pause = RETRY_MIN;
+                }
             }
             Err(error) => note_refused(&shared, &error),
         }

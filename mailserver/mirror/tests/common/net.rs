@@ -4,7 +4,7 @@ use super::{ACCOUNT, INBOX, TestAuthority, create_account, mail, until};
 use mailmirror_control::auth::Secret;
 use mailmirror_control::record::{AckPolicy, Member};
 use mailmirror_control::status::{Link, NodeStatus, Role};
-use mailmirror_mirror::{Authority, Engine, EngineOptions, LinkOptions};
+use mailmirror_mirror::{Authority, CompareError, Engine, EngineOptions, LinkOptions};
 use mailmirror_model::ids::{MessageId, NodeId};
 use mailmirror_model::operation::Change;
 use std::collections::BTreeMap;
@@ -266,7 +266,16 @@ pub fn rows(engine: &Engine) -> BTreeMap<u32, MessageId> {
 
 /// Both nodes hold the same, every one of these messages once, and nothing is set aside.
 pub async fn assert_holds(one: &Engine, other: &Engine, numbers: &[u64]) {
-    let compared = one.compare().await.unwrap();
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    let compared = loop {
+        match one.compare().await {
+            // A new role begins the link anew.
+            Err(CompareError::NoLink) if tokio::time::Instant::now() < deadline => {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            compared => break compared.unwrap(),
+        }
+    };
     assert!(compared.is_equal(), "{compared:?}");
     let (here, there) = (rows(one), rows(other));
     assert_eq!(here, there);

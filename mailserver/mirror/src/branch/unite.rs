@@ -1,0 +1,97 @@
+//! Accounts and mailboxes that were created on both sides under one name become one (rule U5): the one that the master
+//! has. What the branch did in its own is done in that.
+
+use mailmirror_model::ids::{AccountId, MailboxId};
+use mailmirror_model::operation::{Change, NewMailbox};
+use mailmirror_model::state::View;
+use std::collections::BTreeMap;
+
+/// Which identities of a branch are others at the master.
+#[derive(Debug, Default)]
+pub(super) struct United {
+    accounts: BTreeMap<AccountId, AccountId>,
+    mailboxes: BTreeMap<MailboxId, MailboxId>,
+}
+
+impl United {
+    /// A change of the branch as it is to be re-submitted; `view` is what the master has.
+    pub fn change<V: View>(&mut self, view: &V, mut change: Change) -> Result<Change, V::Error> {
+        if let Change::CreateAccount { account, address, mailboxes, .. } = &change
+            && let Some(other) = view.account_by_address(address)?.filter(|other| other != account)
+        {
+            self.accounts.insert(*account, other);
+            change = Change::CreateMailbox { account: *account, mailboxes: mailboxes.clone() };
+        }
+        self.rename_account(&mut change);
+        match &mut change {
+            Change::CreateMailbox { account, mailboxes } => {
+                let account = *account;
+                self.keep_new(view, account, mailboxes)?;
+                if mailboxes.is_empty() {
+                    change = Change::Nothing;
+                }
+            }
+            Change::RenameMailbox { account, mailbox, created, .. } => {
+                *mailbox = self.mailbox(*mailbox);
+                let account = *account;
+                self.keep_new(view, account, created)?;
+            }
+            Change::DeleteMailbox { mailbox, .. }
+            | Change::BranchDelete { mailbox: Some(mailbox), .. }
+            | Change::Flags { mailbox, .. }
+            | Change::Expunge { mailbox, .. }
+            | Change::Touch { mailbox, .. } => *mailbox = self.mailbox(*mailbox),
+            Change::Add { adds, .. } => adds.iter_mut().for_each(|add| add.mailbox = self.mailbox(add.mailbox)),
+            Change::Move { from, to, .. } => (*from, *to) = (self.mailbox(*from), self.mailbox(*to)),
+            // UIDs of the branch's own mailbox had another UIDVALIDITY: they say nothing of the master's.
+            Change::Tombstone { mailbox, .. } if self.mailboxes.contains_key(mailbox) => change = Change::Nothing,
+            _ => {}
+        }
+        Ok(change)
+    }
+
+    fn rename_account(&self, change: &mut Change) {
+        if let Change::SetAccount { account, .. }
+        | Change::DeleteAccount { account }
+        | Change::Subscribe { account, .. }
+        | Change::CreateMailbox { account, .. }
+        | Change::RenameMailbox { account, .. }
+        | Change::DeleteMailbox { account, .. }
+        | Change::BranchDelete { account, .. } = change
+        {
+            *account = self.accounts.get(account).copied().unwrap_or(*account);
+        }
+    }
+
+    fn mailbox(&self, id: MailboxId) -> MailboxId {
+        self.mailboxes.get(&id).copied().unwrap_or(id)
+    }
+
+    /// Leaves out those whose names the master has, and roles that it has given to others.
+    fn keep_new<V: View>(
+        &mut self,
+        view: &V,
+        account: AccountId,
+        created: &mut Vec<NewMailbox>,
+    ) -> Result<(), V::Error> {
+        let existing = view.mailboxes(account)?;
+        let mut kept = Vec::with_capacity(created.len());
+        for mut new in created.drain(..) {
+            if existing.iter().any(|mailbox| mailbox.id == new.mailbox) {
+                // It came back already, in a part of the branch that was re-submitted before.
+                kept.push(new);
+                continue;
+            }
+            if let Some(other) = existing.iter().find(|mailbox| mailbox.name == new.name) {
+                self.mailboxes.insert(new.mailbox, other.id);
+                continue;
+            }
+            if existing.iter().any(|mailbox| mailbox.special_use == new.special_use) {
+                new.special_use = None;
+            }
+            kept.push(new);
+        }
+        *created = kept;
+        Ok(())
+    }
+}
