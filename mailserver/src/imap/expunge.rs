@@ -16,7 +16,7 @@ impl Session {
         let any = self.expunge_deleted(uids).await?;
         let view = self.service().peek();
         self.follow(&view, &Told::default()).await?;
-        self.tell_expunged();
+        self.tell_expunged().await?;
         if any && self.enabled.condstore {
             // RFC 7162 section 3.2.7: what is told now is all up to here.
             let code = Code::HighestModSeq(self.selected()?.modseq().0);

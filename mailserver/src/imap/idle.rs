@@ -26,7 +26,7 @@ impl Session {
         let view = self.service().show().await?;
         self.wire.out.continuation("idling");
         self.follow(&view, &Told::default()).await?;
-        self.tell_expunged();
+        self.tell_expunged().await?;
         let deadline = self.patience().until;
         let (account, mailbox) = (self.account()?.id, self.selected().ok().map(|selected| selected.id));
         let concerns = |one: &Touched| match one {
@@ -84,7 +84,7 @@ impl Session {
             return Err(Stop::Bye(Some(Code::ContactAdmin), "the account was closed".to_owned()));
         }
         self.follow(&view, &Told::default()).await?;
-        self.tell_expunged();
+        self.tell_expunged().await?;
         Ok(())
     }
 }

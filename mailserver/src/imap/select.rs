@@ -125,7 +125,7 @@ impl Session {
         if self.user.as_ref().is_some_and(|user| user.selected.is_some()) {
             let view = self.service().show().await?;
             self.follow(&view, &Told::default()).await?;
-            self.tell_expunged();
+            self.tell_expunged().await?;
         }
         Ok(Done::new("done"))
     }

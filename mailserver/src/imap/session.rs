@@ -85,6 +85,10 @@ impl Session {
         if self.wire.shutdown.is_cancelled() {
             return Err(stopping());
         }
+        // A stranger who keeps talking is no less late.
+        if self.user.is_none() && Instant::now() >= self.login_deadline {
+            return Err(Stop::Bye(None, "no login in time".to_owned()));
+        }
         let frame = self.wire.command(self.patience()).await?;
         let request = match parse(&frame) {
             Ok(request) => request,

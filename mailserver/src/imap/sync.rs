@@ -74,7 +74,7 @@ impl Session {
         let view = self.service().peek();
         self.follow(&view, &Told::default()).await?;
         if expunges {
-            self.tell_expunged();
+            self.tell_expunged().await?;
         }
         Ok(())
     }
@@ -105,19 +105,18 @@ impl Session {
     }
 
     /// Tells which messages went: EXPUNGE, or VANISHED with QRESYNC (RFC 7162 section 3.2.10).
-    pub(super) fn tell_expunged(&mut self) {
+    pub(super) async fn tell_expunged(&mut self) -> Result<(), Stop> {
         let qresync = self.enabled.qresync;
-        let Some(selected) = self.selected_mut() else { return };
-        if !selected.has_gone() {
-            return;
-        }
+        let Some(selected) = self.selected_mut().filter(|selected| selected.has_gone()) else { return Ok(()) };
         let (uids, sequences) = selected.release();
         if qresync {
             self.wire.out.vanished(false, &uids);
         } else {
             for sequence in sequences {
                 self.wire.out.expunge(sequence);
+                self.wire.spill().await?;
             }
         }
+        Ok(())
     }
 }

@@ -108,6 +108,22 @@ async fn a_silent_stranger_and_a_silent_user_are_sent_away() {
 }
 
 #[tokio::test]
+async fn a_stranger_who_keeps_talking_is_sent_away_too() {
+    let server = start_with(|config| config.login_timeout = Duration::from_millis(100)).await;
+    let mut stranger = server.connect().await;
+    let end = tokio::time::Instant::now() + DEADLINE;
+    loop {
+        stranger.say("a NOOP\r\n").await;
+        let line = stranger.line().await;
+        if line.starts_with("* BYE") {
+            break;
+        }
+        assert!(line.starts_with("a OK") && tokio::time::Instant::now() < end, "{line}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_shutdown_is_told_to_all() {
     let server = start().await;
     let mut reading = server.logged_in().await;
