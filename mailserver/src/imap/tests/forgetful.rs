@@ -111,5 +111,4 @@ async fn l6_below_the_floor_every_absent_uid_has_vanished() {
     assert_eq!(with(&lines, "VANISHED"), ["* VANISHED (EARLIER) 5"]);
     let lines = client.ok(&format!("UID FETCH 4:* FLAGS (CHANGEDSINCE {modseq} VANISHED)")).await;
     assert_eq!(with(&lines, "VANISHED"), ["* VANISHED (EARLIER) 5"]);
-    server.stop().await;
 }

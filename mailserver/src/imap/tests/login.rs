@@ -22,7 +22,6 @@ async fn the_three_ways_to_log_in() {
     assert_eq!(client.line().await, "+ ");
     client.say("AGFubgBwdw==\r\n").await;
     assert!(client.finish(&tag).await.1.starts_with("OK"));
-    server.stop().await;
 }
 
 #[tokio::test]
@@ -45,7 +44,6 @@ async fn a_wrong_password_is_denied_and_the_fifth_is_the_last() {
     client.begin("LOGIN ann no").await;
     assert!(client.line().await.starts_with("* BYE"));
     assert_eq!(client.line_or_end().await, None);
-    server.stop().await;
 }
 
 #[tokio::test]
@@ -64,7 +62,6 @@ async fn without_tls_no_password_is_taken() {
     assert!(offered[0].contains("AUTH=PLAIN") && !offered[0].contains("STARTTLS"));
     client.ok("LOGIN ann pw").await;
     assert!(client.done("STARTTLS").await.starts_with("BAD"));
-    server.stop().await;
 }
 
 #[tokio::test]
@@ -74,7 +71,6 @@ async fn tls_from_the_first_octet() {
     let mut client = client.start_tls(Arc::clone(&server.client_tls)).await;
     assert!(client.line().await.contains("AUTH=PLAIN"));
     client.ok("LOGIN ann pw").await;
-    server.stop().await;
 }
 
 #[tokio::test]
@@ -88,7 +84,6 @@ async fn an_account_has_so_many_sessions() {
     assert!(sixth.done("LOGIN ann pw").await.starts_with("NO [LIMIT]"));
     clients.pop().unwrap().ok("LOGOUT").await;
     sixth.ok("LOGIN ann pw").await;
-    server.stop().await;
 }
 
 #[tokio::test]
@@ -104,7 +99,6 @@ async fn a_silent_stranger_and_a_silent_user_are_sent_away() {
     let mut user = server.connect().await;
     user.ok("LOGIN ann pw").await;
     assert!(user.line().await.starts_with("* BYE"));
-    server.stop().await;
 }
 
 #[tokio::test]
@@ -120,7 +114,6 @@ async fn a_stranger_who_keeps_talking_is_sent_away_too() {
         }
         assert!(line.starts_with("a OK") && tokio::time::Instant::now() < end, "{line}");
     }
-    server.stop().await;
 }
 
 #[tokio::test]
@@ -150,7 +143,6 @@ async fn what_is_too_long_ends_the_connection_or_is_refused_before_it_is_sent() 
     client.ok("NOOP").await;
     client.say("a APPEND INBOX {1001+}\r\n").await;
     assert!(client.line().await.starts_with("* BYE [TOOBIG]"));
-    server.stop().await;
 }
 
 #[tokio::test]
@@ -169,5 +161,4 @@ async fn pipelined_commands_are_answered_in_order() {
         |text: &str| all.iter().position(|line| line.starts_with(text)).unwrap_or_else(|| panic!("{text} in {all:?}"));
     let order = ["a OK", "b OK", "* 1 EXPUNGE", "c OK", "* 1 FETCH (UID 2)", "d OK", "* BYE", "e OK"].map(place);
     assert!(order.is_sorted(), "{all:?}");
-    server.stop().await;
 }

@@ -22,7 +22,6 @@ async fn mailboxes_are_listed_with_what_they_are_for() {
     let extended = client.ok("LIST (SUBSCRIBED) \"\" *").await;
     assert!(with(&extended, "Elsewhere")[0].contains("\\NonExistent"), "{extended:?}");
     assert_eq!(client.ok("NAMESPACE").await, ["* NAMESPACE ((\"\" \"/\")) NIL NIL"]);
-    server.stop().await;
 }
 
 #[tokio::test]
@@ -47,7 +46,6 @@ async fn mailboxes_are_created_renamed_and_deleted() {
     client.ok("DELETE c/b").await;
     assert!(client.done("FETCH 1 UID").await.starts_with("BAD"), "what is deleted is no longer selected");
     assert!(client.done("SELECT c/b").await.starts_with("NO [NONEXISTENT]"));
-    server.stop().await;
 }
 
 #[tokio::test]
@@ -76,5 +74,4 @@ async fn a_mailbox_is_counted() {
     }
     assert!(client.done("SELECT nowhere").await.starts_with("NO [NONEXISTENT]"));
     assert!(client.done("FETCH 1 UID").await.starts_with("BAD"), "a SELECT that fails leaves none selected");
-    server.stop().await;
 }

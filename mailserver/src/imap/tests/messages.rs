@@ -32,7 +32,6 @@ async fn a_message_is_shown_in_every_way() {
     assert_eq!(header, ["* 1 FETCH (BODY[HEADER.FIELDS (SUBJECT)] {18}", "Subject: parts", "", ")"]);
     let whole = client.ok("FETCH 1 BODY.PEEK[]").await.join("\r\n");
     assert_eq!(whole, format!("* 1 FETCH (BODY[] {{{}}}\r\n{MULTIPART})", MULTIPART.len()));
-    server.stop().await;
 }
 
 #[tokio::test]
@@ -52,7 +51,6 @@ async fn reading_marks_as_seen_unless_it_peeks_or_only_examines() {
     assert_eq!(client.ok("FETCH 3 FLAGS").await, ["* 3 FETCH (FLAGS ())"]);
     assert!(client.done("STORE 3 +FLAGS (\\Seen)").await.starts_with("NO"));
     assert!(client.done("EXPUNGE").await.starts_with("NO"));
-    server.stop().await;
 }
 
 #[tokio::test]
@@ -76,7 +74,6 @@ async fn flags_are_set_replaced_and_taken_away() {
     assert!(client.done("UID STORE 3 +FLAGS (\\Seen)").await.starts_with("OK"), "no such UID is no error");
     let keywords = client.ok("SELECT INBOX").await;
     assert!(with(&keywords, "PERMANENTFLAGS").first().unwrap().contains("\\*"));
-    server.stop().await;
 }
 
 #[tokio::test]
@@ -96,7 +93,6 @@ async fn messages_are_appended_and_told() {
     assert!(completion.starts_with("OK [APPENDUID"));
     assert!(client.append("Nowhere", "x").await.starts_with("NO [TRYCREATE]"));
     assert!(client.append("INBOX", "").await.starts_with("NO"));
-    server.stop().await;
 }
 
 #[tokio::test]
@@ -122,7 +118,6 @@ async fn messages_are_copied_moved_and_expunged() {
     assert!(client.ok("EXAMINE Archive").await.contains(&"* 2 EXISTS".to_owned()));
     client.ok("UNSELECT").await;
     assert!(client.done("FETCH 1 UID").await.starts_with("BAD"));
-    server.stop().await;
 }
 
 #[tokio::test]
@@ -151,7 +146,6 @@ async fn searches_find_by_flags_numbers_dates_and_text() {
     let extended = client.ok("UID SEARCH RETURN (MIN MAX COUNT ALL) UNSEEN").await;
     assert!(extended[0].contains(" UID MIN 1 MAX 4 ALL 1,3:4 COUNT 3"), "{extended:?}");
     assert!(client.ok("UID SEARCH RETURN () MODSEQ 1").await.last().unwrap().contains(" MODSEQ "));
-    server.stop().await;
 }
 
 #[tokio::test]
@@ -166,5 +160,4 @@ async fn large_messages_and_long_lists_arrive_whole() {
     assert!(whole.ends_with("FLAGS (\\Seen))"));
     assert_eq!(with(&client.ok("FETCH 1:* (UID BODY.PEEK[HEADER])").await, " FETCH (UID ").len(), 301);
     assert_eq!(client.ok("SEARCH BODY cdef").await, ["* SEARCH 1"]);
-    server.stop().await;
 }

@@ -22,7 +22,6 @@ async fn n5_what_would_show_state_ends_the_session_where_none_may_be_shown() {
         client.begin(command).await;
         assert!(client.line().await.starts_with("* BYE [UNAVAILABLE]"), "{command}");
         assert_eq!(client.line_or_end().await, None, "{command}");
-        server.stop().await;
     }
 }
 
@@ -47,7 +46,6 @@ async fn n6_a_change_is_refused_before_anything_is_written() {
     assert!(client.append("INBOX", "x\r\n").await.starts_with("NO [UNAVAILABLE]"));
     core.set_mood(Mood::Serving);
     assert_eq!(client.ok("FETCH 1:* FLAGS").await, ["* 1 FETCH (FLAGS ())"], "the session goes on");
-    server.stop().await;
 }
 
 #[tokio::test]
@@ -61,7 +59,6 @@ async fn n6_an_unknown_outcome_is_not_answered() {
         core.set_mood(Mood::Losing);
         client.begin(command).await;
         assert_eq!(client.line_or_end().await, None, "{command}");
-        server.stop().await;
     }
 }
 
@@ -74,7 +71,6 @@ async fn a_full_disk_takes_no_mail_and_shows_all_there_is() {
     assert!(client.append("INBOX", "x\r\n").await.starts_with("NO [UNAVAILABLE] there is no space"));
     let lines = client.ok("FETCH 1 (FLAGS BODY[TEXT])").await;
     assert!(lines[0].starts_with("* 1 FETCH (FLAGS () BODY[TEXT] "), "shown, and not marked as seen: {lines:?}");
-    server.stop().await;
 }
 
 #[tokio::test]
@@ -89,5 +85,4 @@ async fn n4_each_command_has_its_read_point() {
     assert!(client.ok("FETCH 1:* UID").await.contains(&"* 2 FETCH (UID 2)".to_owned()));
     assert_eq!(client.ok("UID SEARCH SUBJECT 2").await, ["* SEARCH 2"]);
     assert!(client.ok("SELECT INBOX").await.contains(&"* 2 EXISTS".to_owned()));
-    server.stop().await;
 }

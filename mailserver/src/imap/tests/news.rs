@@ -23,7 +23,6 @@ async fn what_others_do_is_told_between_commands() {
     assert_eq!(one.ok("NOOP").await, ["* 1 EXPUNGE"]);
     assert!(one.ok("NOOP").await.is_empty());
     assert_eq!(one.ok("FETCH 1 UID").await, ["* 1 FETCH (UID 2)"]);
-    server.stop().await;
 }
 
 #[tokio::test]
@@ -46,7 +45,6 @@ async fn idle_tells_at_once() {
     assert!(idling.line().await.starts_with("+ "));
     idling.say("done?\r\n").await;
     assert!(idling.finish(&tag).await.1.starts_with("BAD"));
-    server.stop().await;
 }
 
 #[tokio::test]
@@ -57,7 +55,6 @@ async fn what_happened_before_idle_is_told_when_it_begins() {
     client.begin("IDLE").await;
     assert!(client.line().await.starts_with("+ "));
     assert_eq!(client.line().await, "* 2 EXISTS");
-    server.stop().await;
 }
 
 #[tokio::test]
@@ -75,7 +72,6 @@ async fn more_changes_than_are_remembered_are_told_all_the_same() {
             break;
         }
     }
-    server.stop().await;
 }
 
 #[tokio::test]
@@ -87,7 +83,6 @@ async fn idle_is_kept_alive() {
     assert_eq!(client.line().await, "* OK still here");
     client.say("DONE\r\n").await;
     assert!(client.finish(&tag).await.1.starts_with("OK"));
-    server.stop().await;
 }
 
 #[tokio::test]
@@ -105,7 +100,6 @@ async fn a_mailbox_that_another_session_deletes_ends_this_one() {
     client.begin("FETCH 1:* FLAGS").await;
     assert!(client.line().await.starts_with("* BYE"));
     assert_eq!(client.line_or_end().await, None);
-    server.stop().await;
 }
 
 #[tokio::test]
@@ -117,7 +111,6 @@ async fn a_mailbox_that_is_renamed_stays_selected() {
     client.ok("SELECT before").await;
     server.logged_in().await.ok("RENAME before after").await;
     assert_eq!(client.ok("FETCH 1 UID").await, ["* 1 FETCH (UID 1)"]);
-    server.stop().await;
 }
 
 #[tokio::test]
@@ -129,7 +122,6 @@ async fn an_account_that_is_closed_ends_its_sessions() {
     server.service.delete_account("ann@example.com").await.unwrap();
     assert!(client.line().await.starts_with("* BYE"));
     assert_eq!(client.line_or_end().await, None);
-    server.stop().await;
 }
 
 #[tokio::test]
@@ -142,5 +134,4 @@ async fn idle_without_a_mailbox_waits_too() {
     client.say("DONE\r\n").await;
     let (untagged, completion) = client.finish(&tag).await;
     assert!(untagged.is_empty() && completion.starts_with("OK"));
-    server.stop().await;
 }

@@ -110,5 +110,4 @@ async fn whatever_is_said_there_is_an_answer() {
     }
     assert!(understood > 400, "{understood} commands meant something");
     client.ok("LOGOUT").await;
-    server.stop().await;
 }

@@ -24,7 +24,6 @@ async fn a_store_tells_what_others_changed_first() {
     let (lines, completion) = one.ask(&format!("UID STORE 2 (UNCHANGEDSINCE {now}) +FLAGS.SILENT (\\Answered)")).await;
     assert!(completion.starts_with("OK stored"), "{completion}");
     assert!(lines[0].starts_with("* 2 FETCH (UID 2 MODSEQ ("), "silent, but the mod-sequence is told: {lines:?}");
-    server.stop().await;
 }
 
 #[tokio::test]
@@ -62,7 +61,6 @@ async fn a_client_that_comes_back_is_told_what_it_missed() {
     let lines = client.ok(&format!("UID FETCH 1:* (FLAGS) (CHANGEDSINCE {modseq} VANISHED)")).await;
     assert_eq!(with(&lines, "VANISHED"), ["* VANISHED (EARLIER) 2,4"]);
     assert_eq!(with(&lines, " FETCH (").len(), 2);
-    server.stop().await;
 }
 
 #[tokio::test]
@@ -84,7 +82,6 @@ async fn with_qresync_what_goes_is_told_by_uid() {
     assert_eq!(number_after(&client.ok("STATUS INBOX (HIGHESTMODSEQ)").await, "HIGHESTMODSEQ"), told, "{completion}");
     let (lines, _) = client.ask("UID MOVE 4 Archive").await;
     assert!(lines[0].contains("[COPYUID") && lines[1] == "* VANISHED 4", "{lines:?}");
-    server.stop().await;
 }
 
 #[tokio::test]
@@ -99,5 +96,4 @@ async fn a_word_of_modseq_enables_condstore() {
     let found = client.ok("SEARCH MODSEQ 1").await;
     assert!(found[0].starts_with("* SEARCH 1 (MODSEQ "), "{found:?}");
     assert!(client.done("UID FETCH 1:* FLAGS (CHANGEDSINCE 1 VANISHED)").await.starts_with("BAD"), "that is QRESYNC's");
-    server.stop().await;
 }
