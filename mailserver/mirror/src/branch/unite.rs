@@ -4,13 +4,16 @@
 use mailmirror_model::ids::{AccountId, MailboxId};
 use mailmirror_model::operation::{Change, NewMailbox};
 use mailmirror_model::state::View;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Which identities of a branch are others at the master.
 #[derive(Debug, Default)]
 pub(super) struct United {
     accounts: BTreeMap<AccountId, AccountId>,
     mailboxes: BTreeMap<MailboxId, MailboxId>,
+    /// What the branch deleted or renamed: its name is free then, though `view` may not know that yet.
+    given_up: BTreeSet<MailboxId>,
+    accounts_given_up: BTreeSet<AccountId>,
 }
 
 impl United {
@@ -18,6 +21,7 @@ impl United {
     pub fn change<V: View>(&mut self, view: &V, mut change: Change) -> Result<Change, V::Error> {
         if let Change::CreateAccount { account, address, mailboxes, .. } = &change
             && let Some(other) = view.account_by_address(address)?.filter(|other| other != account)
+            && !self.accounts_given_up.contains(&other)
         {
             self.accounts.insert(*account, other);
             change = Change::CreateMailbox { account: *account, mailboxes: mailboxes.clone() };
@@ -47,7 +51,22 @@ impl United {
             Change::Tombstone { mailbox, .. } if self.mailboxes.contains_key(mailbox) => change = Change::Nothing,
             _ => {}
         }
+        self.note_given_up(&change);
         Ok(change)
+    }
+
+    fn note_given_up(&mut self, change: &Change) {
+        match change {
+            Change::DeleteAccount { account } | Change::BranchDelete { account, mailbox: None, .. } => {
+                self.accounts_given_up.insert(*account);
+            }
+            Change::RenameMailbox { mailbox, .. }
+            | Change::DeleteMailbox { mailbox, .. }
+            | Change::BranchDelete { mailbox: Some(mailbox), .. } => {
+                self.given_up.insert(*mailbox);
+            }
+            _ => {}
+        }
     }
 
     fn rename_account(&self, change: &mut Change) {
@@ -74,7 +93,8 @@ impl United {
         account: AccountId,
         created: &mut Vec<NewMailbox>,
     ) -> Result<(), V::Error> {
-        let existing = view.mailboxes(account)?;
+        let mut existing = view.mailboxes(account)?;
+        existing.retain(|mailbox| !self.given_up.contains(&mailbox.id));
         let mut kept = Vec::with_capacity(created.len());
         for mut new in created.drain(..) {
             if existing.iter().any(|mailbox| mailbox.id == new.mailbox) {
