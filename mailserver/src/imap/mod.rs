@@ -5,7 +5,7 @@
 //! time. A command that changes state is answered when the change is applied here; where nobody knows what became of it
 //! the connection is closed without an answer (N6).
 //!
-//! What a session keeps of the selected mailbox are the UIDs of its messages, 4 bytes each ([`mailbox_view`]); all else
+//! What a session keeps of the selected mailbox are the UIDs of its messages, 4 bytes each (`mailbox_view`); all else
 //! is read in pages.
 
 mod answer;

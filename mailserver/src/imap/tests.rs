@@ -3,6 +3,7 @@
 
 mod forgetful;
 mod fork;
+mod large;
 mod login;
 mod mailboxes;
 mod messages;
