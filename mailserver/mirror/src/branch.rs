@@ -1,5 +1,6 @@
 //! What a node has that the master of the highest epoch does not: kept aside, durably, and re-submitted (rules U2, U3).
 
+mod copied;
 mod unite;
 
 use crate::forward;
@@ -9,12 +10,19 @@ use mailmirror_log::{EntriesFile, read_entries_file};
 use mailmirror_model::entry::Kind;
 use mailmirror_model::ids::{Incarnation, MailboxId, MessageId, Origin, Seq, Uid};
 use mailmirror_model::operation::{Change, MessageRef, Operation, Stamp};
+use mailmirror_model::state::View;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 
 const FOLDER: &str = "branches";
 const ENDING: &str = "branch";
+const COPIED_ENDING: &str = "copied";
+/// The number beside an operation of what is added in the place of a move.
+const COPIED_NUMBER: usize = 250;
+const NAMES_ENDING: &str = "names";
+/// Bytes of the log that are looked through at a time.
+const LOOK_BYTES: usize = 1024 * 1024;
 /// Re-submissions that are on their way at once.
 const RESUBMIT_MAX: usize = 256;
 /// Their bytes; a single larger one goes alone.
@@ -40,6 +48,7 @@ struct Reading {
     /// Messages that the branch added (rule U6).
     added: Vec<MessageId>,
     united: unite::United,
+    copied: copied::Copied,
 }
 
 impl Branches {
@@ -103,6 +112,8 @@ pub(crate) fn leave(shared: &Arc<Shared>, session: u64, common: Seq) -> Result<(
     // The hash tells it from another branch between the same places.
     let name = format!("{:020}-{:020}-{:020}-{:032x}.{ENDING}", common.0, committed.0, tail.seq.0, inner.tail_hash.0);
     let file = shared.options.dir.join(FOLDER).join(name);
+    remember_names(shared, common, tail.seq, &file.with_extension(NAMES_ENDING))?;
+    copied::remember(shared, common, tail.seq, &file.with_extension(COPIED_ENDING))?;
     let cut = shared.log.truncate_after(common, &file).map_err(|error| error.to_string())?;
     tracing::warn!(fork = %common, end = %tail, "this node has a branch: it is kept and re-submitted to the master");
     inner.branches.files.insert(file);
@@ -120,6 +131,44 @@ pub(crate) fn leave(shared: &Arc<Shared>, session: u64, common: Seq) -> Result<(
     inner.branches.end = None;
     shared.committed.send_replace(inner.node.committed());
     Ok(())
+}
+
+/// Writes down what the mailboxes are called that the branch added to: where the master has deleted one, its new mail is
+/// still wanted.
+fn remember_names(shared: &Shared, common: Seq, tail: Seq, path: &Path) -> Result<(), String> {
+    let mut mailboxes = BTreeSet::new();
+    let mut next = common.next();
+    while next <= tail {
+        let entries = shared.log.read(next, LOOK_BYTES).map_err(|error| error.to_string())?;
+        let Some(last) = entries.last() else { break };
+        next = last.header().position.seq.next();
+        for entry in entries.iter().filter(|entry| entry.header().kind == Kind::Operation) {
+            match Operation::decode(entry.payload()).map(|(operation, _)| operation.change) {
+                Ok(Change::Add { adds, .. }) => mailboxes.extend(adds.iter().map(|add| add.mailbox)),
+                Ok(Change::Move { to, .. }) => {
+                    mailboxes.insert(to);
+                }
+                _ => {}
+            }
+        }
+    }
+    let look = |view: &mailmirror_store::Snapshot| {
+        let mut names = unite::Names::new();
+        for id in mailboxes {
+            if let Some(mailbox) = view.mailbox(id)? {
+                names.push((id, mailbox.account, mailbox.name));
+            }
+        }
+        Ok(names)
+    };
+    let names = shared.reader.snapshot(look).map_err(|error| error.to_string())?;
+    let text = serde_json::to_vec(&names).map_err(|error| error.to_string())?;
+    std::fs::write(path, text).map_err(|error| format!("failed to write {}: {error}", path.display()))
+}
+
+fn read_names(path: &Path) -> unite::Names {
+    // Without them nothing is known: what cannot be put anywhere is told as a conflict.
+    std::fs::read(path).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
 }
 
 /// Offers operations of branches to the master, in order, some at a time; a branch whose operations are all back in the
@@ -179,7 +228,11 @@ fn offer(shared: &Arc<Shared>, inner: &mut Inner, file: &Path) -> Result<(), Str
     let announced = place_in_name(file, 1);
     let mut entries = match inner.branches.first.entries.take() {
         Some(entries) => entries,
-        None => read_entries_file(file).map_err(|error| error.to_string())?,
+        None => {
+            inner.branches.first.copied = copied::Copied::read(&file.with_extension(COPIED_ENDING));
+            inner.branches.first.united = unite::United::new(read_names(&file.with_extension(NAMES_ENDING)));
+            read_entries_file(file).map_err(|error| error.to_string())?
+        }
     };
     while inner.branches.on_their_way.len() < RESUBMIT_MAX && inner.forward_bytes < RESUBMIT_MAX_BYTES {
         let Some(read) = entries.next() else {
@@ -192,7 +245,7 @@ fn offer(shared: &Arc<Shared>, inner: &mut Inner, file: &Path) -> Result<(), Str
             continue;
         }
         let (operation, places) = Operation::decode(entry.payload()).map_err(|error| error.to_string())?;
-        let bodies: Vec<_> = places
+        let mut bodies: Vec<_> = places
             .iter()
             .filter_map(|place| {
                 let from = usize::try_from(place.offset_bytes).ok()? + mailmirror_model::entry::HEADER_BYTES;
@@ -207,7 +260,14 @@ fn offer(shared: &Arc<Shared>, inner: &mut Inner, file: &Path) -> Result<(), Str
         }
         note_added(&mut inner.branches.first.added, &operation.change);
         let when = operation.when;
-        let change = as_of_branch(operation.change, place_in_name(file, 0), &inner.branches.first.added);
+        let mut change = as_of_branch(operation.change, place_in_name(file, 0), &inner.branches.first.added);
+        let known = shared.reader.snapshot(|view| View::origin(view, header.origin));
+        if known.map_err(|error| error.to_string())?.is_none() {
+            let added = inner.branches.first.copied.complete(shared, &mut change, &mut bodies);
+            if let Some((add, bytes)) = added.map_err(|error| error.to_string())? {
+                changes.push((beside(header.origin, COPIED_NUMBER), add, bytes));
+            }
+        }
         changes.push((header.origin, change, bodies));
         for (origin, change, bodies) in changes {
             let united = &mut inner.branches.first.united;

@@ -78,7 +78,7 @@ impl Shared {
                 Err((ProposeError::Refused(refusal), Some(waiter))) => {
                     waiter.tell_refused(ProposeError::Refused(refusal));
                 }
-                Err((ProposeError::Refused(refusal), None)) => note_conflict(inner, &refusal),
+                Err((ProposeError::Refused(refusal), None)) => note_conflict(inner, &forward.frame, &refusal),
                 Err((_, waiter)) => {
                     forward.waiter = waiter;
                     inner.forward_bytes += forward.frame.len();
@@ -149,7 +149,7 @@ pub(crate) fn refused(inner: &mut Inner, origin: Origin, round: u64, why: &Forwa
     };
     match remove(inner, origin) {
         Some(PendingForward { waiter: Some(waiter), .. }) => waiter.tell_refused(told),
-        Some(PendingForward { waiter: None, .. }) => note_conflict(inner, &told),
+        Some(PendingForward { waiter: None, frame, .. }) => note_conflict(inner, &frame, &told),
         None => {}
     }
 }
@@ -166,7 +166,14 @@ fn offer_again(inner: &mut Inner, origin: Origin, round: u64) {
     }
 }
 
-fn note_conflict(inner: &mut Inner, why: &dyn std::fmt::Display) {
+fn note_conflict(inner: &mut Inner, frame: &Bytes, why: &dyn std::fmt::Display) {
+    // Flags and expunges of what is gone at the master are no loss.
+    let is_addition = |change: &Change| matches!(change, Change::Add { .. } | Change::Move { .. });
+    if !inner.branches.is_open()
+        || crate::link::read_forward(frame).is_ok_and(|(forward, _)| !is_addition(&forward.change))
+    {
+        return;
+    }
     let message = format!(
         "an operation of a branch could not be carried out again: {why}; the whole branch stays in the folder \
          `branches` of this node's store"

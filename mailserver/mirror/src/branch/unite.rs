@@ -11,12 +11,22 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) struct United {
     accounts: BTreeMap<AccountId, AccountId>,
     mailboxes: BTreeMap<MailboxId, MailboxId>,
+    names: Names,
+    /// Made by the branch: they are on their way.
+    made: BTreeSet<MailboxId>,
     /// What the branch deleted or renamed: its name is free then, though `view` may not know that yet.
     given_up: BTreeSet<MailboxId>,
     accounts_given_up: BTreeSet<AccountId>,
 }
 
+/// What mailboxes of the branch were called, and whose they were.
+pub(super) type Names = Vec<(MailboxId, AccountId, String)>;
+
 impl United {
+    pub fn new(names: Names) -> Self {
+        Self { names, ..Self::default() }
+    }
+
     /// A change of the branch as it is to be re-submitted; `view` is what the master has.
     pub fn change<V: View>(&mut self, view: &V, mut change: Change) -> Result<Change, V::Error> {
         if let Change::CreateAccount { account, address, mailboxes, .. } = &change
@@ -25,6 +35,9 @@ impl United {
         {
             self.accounts.insert(*account, other);
             change = Change::CreateMailbox { account: *account, mailboxes: mailboxes.clone() };
+        }
+        if let Change::CreateAccount { mailboxes, .. } = &change {
+            self.made.extend(mailboxes.iter().map(|new| new.mailbox));
         }
         self.rename_account(&mut change);
         match &mut change {
@@ -45,8 +58,16 @@ impl United {
             | Change::Flags { mailbox, .. }
             | Change::Expunge { mailbox, .. }
             | Change::Touch { mailbox, .. } => *mailbox = self.mailbox(*mailbox),
-            Change::Add { adds, .. } => adds.iter_mut().for_each(|add| add.mailbox = self.mailbox(add.mailbox)),
-            Change::Move { from, to, .. } => (*from, *to) = (self.mailbox(*from), self.mailbox(*to)),
+            Change::Add { adds, .. } => {
+                for add in adds {
+                    self.find_again(view, add.mailbox)?;
+                    add.mailbox = self.mailbox(add.mailbox);
+                }
+            }
+            Change::Move { from, to, .. } => {
+                self.find_again(view, *to)?;
+                (*from, *to) = (self.mailbox(*from), self.mailbox(*to));
+            }
             // UIDs of the branch's own mailbox had another UIDVALIDITY: they say nothing of the master's.
             Change::Tombstone { mailbox, .. } if self.mailboxes.contains_key(mailbox) => change = Change::Nothing,
             _ => {}
@@ -82,6 +103,23 @@ impl United {
         }
     }
 
+    /// A mailbox that the master has deleted: what the branch put into it goes to the one that has its name now, or to
+    /// INBOX.
+    fn find_again<V: View>(&mut self, view: &V, id: MailboxId) -> Result<(), V::Error> {
+        if self.mailboxes.contains_key(&id) || self.made.contains(&id) || view.mailbox(id)?.is_some() {
+            return Ok(());
+        }
+        let Some((_, account, name)) = self.names.iter().find(|(known, ..)| *known == id) else { return Ok(()) };
+        let account = self.accounts.get(account).copied().unwrap_or(*account);
+        for name in [name.as_str(), "INBOX"] {
+            if let Some(other) = view.mailbox_by_name(account, name)? {
+                self.mailboxes.insert(id, other.id);
+                break;
+            }
+        }
+        Ok(())
+    }
+
     fn mailbox(&self, id: MailboxId) -> MailboxId {
         self.mailboxes.get(&id).copied().unwrap_or(id)
     }
@@ -111,6 +149,7 @@ impl United {
             }
             kept.push(new);
         }
+        self.made.extend(kept.iter().map(|new| new.mailbox));
         *created = kept;
         Ok(())
     }

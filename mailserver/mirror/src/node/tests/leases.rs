@@ -43,3 +43,38 @@ fn a6_a_healthy_pair_keeps_its_master_in_office() {
     world.take(Step::Time(100));
     assert!(!world.is_whole(), "the lease has run out");
 }
+
+/// The slave is promoted and granted to be alone while its old master has the lease.
+fn promoted(broken: Broken) -> Option<String> {
+    use Step::*;
+    let mut world = World::mirrored(Bounds { broken, ..BOUNDS }, Timing::default(), [0, 0]);
+    let way = [
+        Time(700),
+        Ping,
+        PingArrives,
+        Promote(1),
+        Tell(1, 1),
+        Time(700),
+        Time(700),
+        PongArrives,
+        Wish(1),
+        Grant(0),
+        Tell(1, 2),
+        Flush(1),
+        Time(500),
+        Time(100),
+    ];
+    let found = way.into_iter().find_map(|step| {
+        world.take(step);
+        world.violated()
+    });
+    assert!(found.is_some() || world.hosts[1].node.as_ref().unwrap().in_office(world.now(1)));
+    found
+}
+
+#[test]
+fn a6_without_its_rules_there_are_two_masters_in_office() {
+    assert_eq!(promoted(Broken::Nothing), None);
+    assert_eq!(promoted(Broken::NoWait).as_deref(), Some("two masters in office"));
+    assert_eq!(promoted(Broken::LeaseFromAnswer).as_deref(), Some("two masters in office"));
+}

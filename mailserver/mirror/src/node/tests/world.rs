@@ -28,6 +28,10 @@ pub enum Broken {
     Flushed,
     /// A change of the policy does not count as a grant (A3).
     Policy,
+    /// A new master does not wait for the lease that it gave (A6).
+    NoWait,
+    /// The lease counts from when its answer comes (A6).
+    LeaseFromAnswer,
 }
 
 /// How much of everything there may be.
@@ -340,6 +344,9 @@ impl World {
         }
         let before = (node.role(), node.obeyed().copied());
         let Ok(actions) = node.obey(&record, now) else { return };
+        if self.bounds.broken == Broken::NoWait {
+            node.office_from = now;
+        }
         self.carry_out(i, actions);
         self.role_changed(i, before);
     }
@@ -542,9 +549,13 @@ impl World {
 
     fn pong_arrives(&mut self) {
         let Some(line) = self.line.as_mut().filter(|line| !line.pongs.is_empty()) else { return };
-        let (sent, epoch, given) = line.pongs.remove(0);
+        let (mut sent, epoch, given) = line.pongs.remove(0);
+        let master = line.master;
+        if self.bounds.broken == Broken::LeaseFromAnswer {
+            sent = self.now(master);
+        }
         if given {
-            self.hosts[line.master].node.as_mut().unwrap().on_lease(epoch, sent);
+            self.hosts[master].node.as_mut().unwrap().on_lease(epoch, sent);
         }
     }
 
