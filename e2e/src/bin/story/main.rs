@@ -135,6 +135,8 @@ impl Story {
 
     /// Step 1.
     async fn deliver_and_read(&mut self) -> Result<()> {
+        // Each node's proxy learns of a Service's pods a moment after the pair is ready.
+        wait::until("the Service lead to the master", LIMIT, || self.pair.connect()).await?;
         for (name, message) in MESSAGES.iter().zip(&self.mail) {
             let begun = Instant::now();
             self.pair.deliver(message).await.with_context(|| format!("failed to deliver {name}"))?;

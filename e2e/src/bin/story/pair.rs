@@ -87,6 +87,15 @@ impl Pair {
         self.kube.kubectl_with(&arguments, Some(USER.1), TRY * 10).await.map(drop)
     }
 
+    /// Connects to the Service and says goodbye.
+    ///
+    /// # Errors
+    /// When it leads to nobody.
+    pub async fn connect(&self) -> Result<()> {
+        let door = self.kube.door(&format!("svc/{}", self.name), 25).await?;
+        Smtp::connect(door.address, TRY).await?.quit().await
+    }
+
     /// Delivers a message through the Service, once.
     ///
     /// # Errors
