@@ -226,13 +226,12 @@ fn finish(inner: &mut Inner, file: &Path) {
 
 fn offer(shared: &Arc<Shared>, inner: &mut Inner, file: &Path) -> Result<(), String> {
     let announced = place_in_name(file, 1);
-    let mut entries = match inner.branches.first.entries.take() {
-        Some(entries) => entries,
-        None => {
-            inner.branches.first.copied = copied::Copied::read(&file.with_extension(COPIED_ENDING));
-            inner.branches.first.united = unite::United::new(read_names(&file.with_extension(NAMES_ENDING)));
-            read_entries_file(file).map_err(|error| error.to_string())?
-        }
+    let mut entries = if let Some(entries) = inner.branches.first.entries.take() {
+        entries
+    } else {
+        inner.branches.first.copied = copied::Copied::read(&file.with_extension(COPIED_ENDING));
+        inner.branches.first.united = unite::United::new(read_names(&file.with_extension(NAMES_ENDING)));
+        read_entries_file(file).map_err(|error| error.to_string())?
     };
     while inner.branches.on_their_way.len() < RESUBMIT_MAX && inner.forward_bytes < RESUBMIT_MAX_BYTES {
         let Some(read) = entries.next() else {
