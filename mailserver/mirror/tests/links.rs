@@ -47,6 +47,72 @@ async fn c52_tls_on_one_side_only_is_said_on_both_nodes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn c51_two_nodes_of_one_number_are_told_what_to_check() {
+    let mut nodes = Nodes::new(Authority::Managed).await;
+    let zero = nodes.start(ZERO).await;
+    until(&zero, "the message", |status| says(status, "g_mirror_node is 1")).await;
+    nodes.stop(ZERO).await;
+    nodes.between.set(Mode::Cut);
+    let mut alone = Nodes::new(Authority::Managed).await;
+    alone.call = Some(std::net::SocketAddr::from(([127, 0, 0, 1], common::free_port())));
+    let one = alone.start(ONE).await;
+    until(&one, "the message", |status| says(status, "g_mirror_node is 0 there and 1 here")).await;
+    alone.stop_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c59_a_slave_that_lost_its_disk_is_filled_and_recorded_under_load() {
+    let (mut nodes, zero, one, authority) = Nodes::mirrored(AckPolicy::Peer).await;
+    let stop = watch::Sender::new(false);
+    let loads: Vec<_> = (0..3).map(|at| load(&zero, at * 1_000_000, stop.subscribe())).collect();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    drop(one);
+    nodes.stop(ONE).await;
+    std::fs::remove_dir_all(nodes.store_dir(ONE)).unwrap();
+    until(&zero, "alone", |status| status.alone).await;
+    let one = nodes.start(ONE).await;
+    authority.serve(&one);
+    until(&zero, "with its slave again, under load", |status| !status.alone && status.lag_entries.is_some()).await;
+    stop.send_replace(true);
+    let mut acknowledged = Vec::new();
+    for load in loads {
+        acknowledged.extend(load.await.unwrap());
+    }
+    whole(&authority, &zero, &one).await;
+    assert_holds(&zero, &one, &acknowledged).await;
+    nodes.stop_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn policies_are_switched_under_load() {
+    let (mut nodes, zero, one, authority) = Nodes::mirrored(AckPolicy::Peer).await;
+    let stop = watch::Sender::new(false);
+    let loads = [load(&zero, 0, stop.subscribe()), load(&one, 1_000_000, stop.subscribe())];
+    for policy in
+        [AckPolicy::Local, AckPolicy::Peer, AckPolicy::Both, AckPolicy::Local, AckPolicy::Both, AckPolicy::Peer]
+    {
+        let next = authority.current().with_policy(policy);
+        authority.write(next);
+        until(&zero, "obeyed", |status| status.obeyed.is_some_and(|obeyed| obeyed.policy == policy)).await;
+        let messages = zero.status().borrow().messages;
+        until(&zero, "more mail", |status| status.messages > messages + 20).await;
+        if policy != AckPolicy::Local {
+            until(&zero, "recorded again", |_| authority.current().is_member(common::net::member(&one))).await;
+        }
+    }
+    stop.send_replace(true);
+    let mut acknowledged = Vec::new();
+    for load in loads {
+        acknowledged.extend(load.await.unwrap());
+    }
+    whole(&authority, &zero, &one).await;
+    assert_holds(&zero, &one, &acknowledged).await;
+    assert!(authority.promote(&one));
+    until(&one, "the new master", |status| status.role == Role::Master && status.in_office).await;
+    nodes.stop_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn c53_a_secret_is_rotated_without_losing_the_link_and_while_the_peer_is_away() {
     let (mut nodes, zero, one, authority) = Nodes::mirrored(AckPolicy::Peer).await;
     let before = since(&zero);

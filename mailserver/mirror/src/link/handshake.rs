@@ -32,6 +32,16 @@ const TLS_HANDSHAKE: u8 = 22;
 /// Why there is no link.
 #[derive(Debug, thiserror::Error)]
 pub enum HandshakeError {
+    /// Nobody is there.
+    #[error(
+        "failed to connect to {peer}: {source}; node 0 listens there: check that it runs, g_mirror_host, and that g_mirror_node is 0 there and 1 here"
+    )]
+    Connect {
+        /// Who was called.
+        peer: String,
+        /// The cause.
+        source: std::io::Error,
+    },
     /// The connection broke.
     #[error("failed to shake hands: {0}")]
     Io(#[from] std::io::Error),

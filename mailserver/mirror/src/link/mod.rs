@@ -59,6 +59,8 @@ pub(crate) async fn run(shared: Arc<Shared>, listener: Option<TcpListener>) {
 }
 
 async fn listen(shared: Arc<Shared>, listener: TcpListener) {
+    let nobody = "node 1 has not called yet: check that it runs, its g_mirror_host, and that its g_mirror_node is 1";
+    note_down(&shared, Some(nobody.to_owned()));
     let config = match tls::server_config() {
         Ok(config) => config,
         Err(error) => {
@@ -117,7 +119,7 @@ async fn call(shared: Arc<Shared>) {
         let connected = tokio::time::timeout(handshake::HANDSHAKE_TIMEOUT, TcpStream::connect(&peer)).await;
         let shaken = match connected {
             Err(_) => Err(HandshakeError::Timeout),
-            Ok(Err(error)) => Err(HandshakeError::Io(error)),
+            Ok(Err(source)) => Err(HandshakeError::Connect { peer: peer.clone(), source }),
             Ok(Ok(tcp)) => handshake::call(tcp, credentials(&shared, &secrets)).await,
         };
         match shaken {

@@ -120,6 +120,8 @@ pub struct Nodes {
     pub secrets: [watch::Sender<Vec<Secret>>; 2],
     pub nossl: [bool; 2],
     pub hold: Duration,
+    /// Whom node 1 calls, if not node 0.
+    pub call: Option<SocketAddr>,
     pub engines: [Option<Engine>; 2],
 }
 
@@ -138,6 +140,7 @@ impl Nodes {
             secrets: [watch::Sender::new(vec![secret("one")]), watch::Sender::new(vec![secret("one")])],
             nossl: [false, false],
             hold: Duration::from_secs(20),
+            call: None,
             engines: [None, None],
         }
     }
@@ -147,7 +150,7 @@ impl Nodes {
     }
 
     pub async fn start(&mut self, node: NodeId) -> Engine {
-        let mut link = LinkOptions::new(self.listen, Some(self.between.address.to_string()));
+        let mut link = LinkOptions::new(self.listen, Some(self.call.unwrap_or(self.between.address).to_string()));
         link.nossl = self.nossl[node.index()];
         link.retry_max = Duration::from_millis(200);
         let authority = match self.authority {
