@@ -68,6 +68,7 @@ reasons! {
     AcceptanceNotNeeded: "The acceptance of loss names another epoch, or nothing needs it: it is ignored.",
 
     FailedOver: "A failover made the other node master; nothing swaps back by itself. Order it by changing `spec.master`, or with the swap annotation.",
+    SwappedAway: "The roles were swapped since, for a drain, an update or by the annotation; nothing swaps back by itself. Order it by changing `spec.master`, or with the swap annotation.",
     SwapNotDone: "The swap to the ordered master was given up; order it again by changing `spec.master`.",
     OrderPending: "The ordered swap waits or is under way.",
 

@@ -245,9 +245,11 @@ fn not_preferred(facts: &Facts<'_>) -> Verdict {
     if memory.handled_order != Some(order) || memory.swap.is_some() {
         return said(true, Reason::OrderPending);
     }
-    let failed = memory.last_swap.filter(|end| end.task.to == wanted && end.result != SwapResult::Done);
-    match (failed, memory.last_failover) {
-        (Some(end), failover) if failover.is_none_or(|at| at <= end.ended) => said(true, Reason::SwapNotDone),
+    // Whichever came last, the swap or the failover, is why it is as it is.
+    let last = memory.last_swap.filter(|end| memory.last_failover.is_none_or(|failover| failover < end.ended));
+    match last {
+        Some(end) if end.task.to == wanted && end.result != SwapResult::Done => said(true, Reason::SwapNotDone),
+        Some(end) if end.task.to != wanted && end.result == SwapResult::Done => said(true, Reason::SwappedAway),
         _ => said(true, Reason::FailedOver),
     }
 }

@@ -248,6 +248,10 @@ fn a_master_that_was_not_ordered_has_its_reason() {
     let task = SwapTask { to: NodeId::One, why: SwapWhy::Order, began: 6 };
     scene.memory.last_swap = Some(SwapEnd { number: 1, task, ended: 9, result: SwapResult::TimedOut });
     assert_eq!(scene.says(&["MasterNotPreferred"]), ["MasterNotPreferred=True/SwapNotDone"]);
+    let drained = SwapTask { to: NodeId::Zero, why: SwapWhy::Drain, began: 20 };
+    scene.memory.last_swap = Some(SwapEnd { number: 2, task: drained, ended: 21, result: SwapResult::Done });
+    assert_eq!(scene.says(&["MasterNotPreferred"]), ["MasterNotPreferred=True/SwappedAway"]);
+    scene.memory.last_swap = Some(SwapEnd { number: 1, task, ended: 9, result: SwapResult::TimedOut });
     let report = scene.status(None, 0).last_swap.unwrap();
     assert_eq!((report.result.as_str(), report.took_milliseconds), ("TimedOut", None));
 }

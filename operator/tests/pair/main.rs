@@ -132,7 +132,9 @@ impl Bench {
     fn write(&self, operations: std::ops::Range<u64>) {
         self.nodes.change(|nodes, _| {
             for operation in operations {
-                nodes.iter_mut().for_each(|node| node.write(operation));
+                for node in nodes.iter_mut() {
+                    node.write(operation);
+                }
             }
         });
     }

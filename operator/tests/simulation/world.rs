@@ -330,7 +330,7 @@ impl World {
                 node.restart();
             }
         }
-        for round in 0..200 {
+        for round in 0..120 {
             self.now += 500;
             self.stream();
             self.write(round % 2);
