@@ -179,6 +179,43 @@ async fn c11_append_flag_and_expunge_of_one_message_on_a() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn c12_copy_on_a_and_expunge_of_the_source_on_b() {
+    each_way(async |pair| {
+        pair.add(A, "INBOX", "one").await;
+        pair.part().await;
+        pair.copy(A, "INBOX", "one", "Archive").await;
+        pair.expunge(B, "INBOX", "one").await;
+        pair.heal().await;
+        assert_eq!(pair.content("INBOX").await, [""; 0]);
+        assert_eq!(pair.content("Archive").await, ["one"], "u6: a copy survives");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c13_move_on_a_and_expunge_of_the_source_on_b() {
+    each_way(async |pair| {
+        pair.add_all(A, "INBOX", &["one", "two"]).await;
+        pair.part().await;
+        pair.add(A, "INBOX", "three").await;
+        for label in ["one", "three"] {
+            pair.move_to(A, "INBOX", label, "Archive").await;
+            pair.move_to(A, "Archive", label, "Trash").await;
+            pair.set(A, "Trash", label, "\\Flagged").await;
+        }
+        pair.copy(A, "INBOX", "two", "Archive").await;
+        pair.expunge(A, "Archive", "two").await;
+        pair.expunge(B, "INBOX", "one").await;
+        pair.expunge(B, "INBOX", "two").await;
+        pair.heal().await;
+        assert_eq!(pair.content("INBOX").await, [""; 0]);
+        assert_eq!(pair.content("Archive").await, [""; 0], "what A expunged stays expunged");
+        assert_eq!(pair.content("Trash").await, ["one \\Flagged", "three \\Flagged"], "u6: what was moved survives");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn c13_move_to_x_on_a_and_to_y_on_b() {
     each_way(async |pair| {
         pair.add(A, "INBOX", "one").await;

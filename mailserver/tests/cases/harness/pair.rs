@@ -31,6 +31,7 @@ pub const B: NodeId = NodeId::One;
 
 /// Nothing here takes this long.
 pub const DEADLINE: Duration = Duration::from_secs(30);
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// A node that runs.
 #[derive(Clone)]
@@ -240,18 +241,21 @@ impl Pair {
                     status.role == Role::Slave
                         && status.obeyed.map(|obeyed| obeyed.epoch) == epoch
                         && matches!(status.link, Link::Connected { .. })
+                        && status.serving
                 };
-                slave.until("following", |status| follows(status) && status.serving).await;
-                // What the master answers says that the fork is behind: then no branch may be open.
-                let Ok(_) = master.engine.compare().await else {
-                    tokio::time::sleep(Duration::from_millis(10)).await;
+                // A status may be of a moment ago: the roles are looked at again.
+                if !slave.reaches(LOOK_AGAIN, follows).await {
                     continue;
-                };
-                slave.until("rebased", |status| follows(status) && status.serving).await;
-                match master.engine.compare().await {
-                    Ok(compared) if follows(&slave.status()) => return compared,
-                    _ => tokio::time::sleep(Duration::from_millis(10)).await,
                 }
+                // What the master answers says that the fork is behind: then no branch may be open.
+                let is_past_fork = master.engine.compare().await.is_ok();
+                if is_past_fork && slave.reaches(LOOK_AGAIN, follows).await {
+                    match master.engine.compare().await {
+                        Ok(compared) if follows(&slave.status()) => return compared,
+                        _ => {}
+                    }
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
         let whole = tokio::time::timeout(DEADLINE, whole).await;
@@ -308,6 +312,13 @@ impl Pair {
 impl Node {
     pub fn status(&self) -> NodeStatus {
         self.engine.status().borrow().as_ref().clone()
+    }
+
+    /// Whether the status becomes as wanted within this time.
+    async fn reaches(&self, within: Duration, wanted: impl Fn(&NodeStatus) -> bool) -> bool {
+        let mut status = self.engine.status();
+        let reached = tokio::time::timeout(within, status.wait_for(|status| wanted(status))).await;
+        matches!(reached, Ok(Ok(_)))
     }
 
     /// Waits until the status is as wanted.

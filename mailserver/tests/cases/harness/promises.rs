@@ -68,21 +68,14 @@ async fn check_mailbox(
     for row in now_rows {
         let known = rows.iter().find(|known| known.uid == row.uid);
         let is_told = row.modseq > before.highest_modseq;
-        match known {
-            Some(known) => {
-                assert_eq!(
-                    (known.id, known.body),
-                    (row.id, row.body),
-                    "u4: UID {:?} of {name} has another meaning",
-                    row.uid
-                );
-                assert!(known.flags == row.flags || is_told, "u3: flags of UID {:?} of {name} changed unseen", row.uid);
-            }
-            None => {
-                let is_above = before.uid_next.is_some_and(|next| row.uid >= next);
-                assert!(is_above, "u2: UID {:?} of {name} came below the announced UIDNEXT", row.uid);
-                assert!(is_told, "u3: UID {:?} of {name} came unseen", row.uid);
-            }
+        if let Some(known) = known {
+            let (uid, same) = (row.uid, (known.id, known.body) == (row.id, row.body));
+            assert!(same, "u4: UID {uid:?} of {name} has another meaning");
+            assert!(known.flags == row.flags || is_told, "u3: flags of UID {uid:?} of {name} changed unseen");
+        } else {
+            let is_above = before.uid_next.is_some_and(|next| row.uid >= next);
+            assert!(is_above, "u2: UID {:?} of {name} came below the announced UIDNEXT", row.uid);
+            assert!(is_told, "u3: UID {:?} of {name} came unseen", row.uid);
         }
     }
     let present: BTreeSet<Uid> = now_rows.iter().map(|row| row.uid).collect();
