@@ -325,6 +325,7 @@ fn open(options: EngineOptions, clock: Box<dyn Clock>) -> Result<Arc<Shared>, St
         forward_bytes: 0,
         next_forward: 0,
         forward_round: 0,
+        forward_pause: None,
         origins: HashMap::new(),
         reads: ReadPoints::default(),
         session: None,

@@ -3,6 +3,7 @@
 
 use crate::link::message::{Forward, ForwardRefusal};
 use crate::link::{Outgoing, send_out};
+use crate::node::Time;
 use crate::shared::{Inner, PendingForward, Shared};
 use crate::ticket::{ProposeError, Waiter};
 use bytes::{BufMut, Bytes, BytesMut};
@@ -10,6 +11,10 @@ use mailmirror_model::flags::When;
 use mailmirror_model::ids::{Origin, Seq};
 use mailmirror_model::operation::Change;
 use mailmirror_model::outcome::Refusal;
+use std::time::Duration;
+
+/// How soon a master that took nothing is offered something again.
+const OFFER_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 impl Shared {
     /// Sends a change to the master; its waiter is told when it has come back.
@@ -27,7 +32,7 @@ impl Shared {
         let (origin, when) = self.new_origin(inner);
         let frame = encode(origin, when, change, bodies)?;
         self.enqueue(inner, origin, frame, Some(waiter));
-        send_pending(inner);
+        send_pending(inner, self.now());
         Ok(())
     }
 
@@ -62,7 +67,7 @@ impl Shared {
                 remove(inner, origin);
             }
         }
-        send_pending(inner);
+        send_pending(inner, self.now());
     }
 
     /// A node that was promoted puts in order itself what it had forwarded.
@@ -90,7 +95,7 @@ impl Shared {
 }
 
 /// Sends, in the order in which they are wanted, what was not sent on this connection.
-pub(crate) fn send_pending(inner: &mut Inner) {
+pub(crate) fn send_pending(inner: &mut Inner, now: Time) {
     let Some(session) = inner.session.as_ref().map(|session| session.id) else { return };
     if !inner.node.is_following() {
         return;
@@ -102,6 +107,10 @@ pub(crate) fn send_pending(inner: &mut Inner) {
         .map(|(origin, forward)| (forward.number, *origin, forward.frame.clone()))
         .collect();
     unsent.sort_unstable_by_key(|(number, ..)| *number);
+    if let Some(not_before) = inner.forward_pause {
+        let is_offered = inner.forwards.values().any(|forward| forward.sent_on == Some(session));
+        unsent.truncate(usize::from(now >= not_before && !is_offered));
+    }
     for (_, origin, frame) in unsent {
         let round = inner.forward_round;
         if !send_out(inner, Outgoing::Forward { round, frame }) {
@@ -132,12 +141,12 @@ pub(crate) fn known(inner: &mut Inner, origin: Origin) {
 
 /// The master has refused a forward before it wrote anything. One that came at a bad moment is offered again, and those
 /// after it too, so that the order stays.
-pub(crate) fn refused(inner: &mut Inner, origin: Origin, round: u64, why: &ForwardRefusal) {
+pub(crate) fn refused(inner: &mut Inner, origin: Origin, round: u64, why: &ForwardRefusal, now: Time) {
     let is_awaited = inner.forwards.get(&origin).is_some_and(|forward| forward.waiter.is_some());
     let told = match why {
-        ForwardRefusal::NotNow | ForwardRefusal::Unknown => return offer_again(inner, origin, round),
+        ForwardRefusal::NotNow | ForwardRefusal::Unknown => return offer_again(inner, origin, round, now),
         ForwardRefusal::NoSpace => {
-            offer_again(inner, origin, round);
+            offer_again(inner, origin, round, now);
             if !is_awaited {
                 // What a branch had acknowledged waits until there is space.
                 return;
@@ -154,12 +163,13 @@ pub(crate) fn refused(inner: &mut Inner, origin: Origin, round: u64, why: &Forwa
     }
 }
 
-fn offer_again(inner: &mut Inner, origin: Origin, round: u64) {
+fn offer_again(inner: &mut Inner, origin: Origin, round: u64, now: Time) {
     if round < inner.forward_round {
         return;
     }
     let Some(from) = inner.forwards.get(&origin).map(|forward| forward.number) else { return };
     inner.forward_round += 1;
+    inner.forward_pause = Some(now.plus(OFFER_AGAIN_AFTER));
     for forward in inner.forwards.values_mut().filter(|forward| forward.number >= from) {
         forward.sent_on = None;
         forward.was_sent = forward.in_doubt;
@@ -183,6 +193,7 @@ fn note_conflict(inner: &mut Inner, frame: &Bytes, why: &dyn std::fmt::Display) 
 
 fn remove(inner: &mut Inner, origin: Origin) -> Option<PendingForward> {
     let forward = inner.forwards.remove(&origin)?;
+    inner.forward_pause = None;
     inner.forward_bytes -= forward.frame.len().min(inner.forward_bytes);
     Some(forward)
 }

@@ -65,6 +65,8 @@ pub(crate) struct Inner {
     /// Counts how often forwards were begun to be sent anew: those of an earlier round are not taken, so that none
     /// overtakes one that was refused for the moment.
     pub forward_round: u64,
+    /// The master takes none for the moment: one is offered, not before this time, until one is taken.
+    pub forward_pause: Option<Time>,
     /// Forwards of the peer that are in the log and not applied yet.
     pub origins: HashMap<Origin, Seq>,
     pub reads: ReadPoints,

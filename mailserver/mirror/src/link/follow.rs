@@ -86,7 +86,7 @@ pub(super) fn start(shared: &Arc<Shared>, reading: &mut Reading, common: Seq) ->
     inner.problems.remove("BranchKept");
     inner.branches.begin(reading.peer.as_ref().map_or(Seq::ZERO, |peer| peer.tail.seq));
     crate::branch::resubmit(shared, inner);
-    crate::forward::send_pending(inner);
+    crate::forward::send_pending(inner, shared.now());
     shared.publish(inner);
     tracing::info!(after = %common, "following the master");
     Ok(())

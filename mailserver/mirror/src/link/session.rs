@@ -203,7 +203,7 @@ fn control(shared: &Arc<Shared>, reading: &mut Reading, payload: &Bytes) -> Resu
             super::send(inner, Message::ReadPoint { id, from });
         }
         Message::ReadPoint { id, from } => crate::read_point::answered(inner, id, from),
-        Message::ForwardRefused { origin, round, why } => crate::forward::refused(inner, origin, round, &why),
+        Message::ForwardRefused { origin, round, why } => crate::forward::refused(inner, origin, round, &why, now),
         Message::ForwardKnown { origin } => crate::forward::known(inner, origin),
         Message::AskMark { mark } => {
             // The one who asked finds out that there is none when the time is up.
