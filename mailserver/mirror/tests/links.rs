@@ -6,9 +6,10 @@ mod common;
 use common::net::{Mode, Nodes, ONE, ZERO, assert_holds, is_up, load, put, rows, secret, whole};
 use common::{TestAuthority, create_account, mail, until};
 use mailmirror_control::record::AckPolicy;
-use mailmirror_control::status::{Link, NodeStatus, Role};
+use mailmirror_control::status::{Link, NodeStatus, Role, SwapProgress};
 use mailmirror_mirror::{Authority, Engine};
 use mailmirror_model::ids::MessageId;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -225,6 +226,29 @@ async fn n2_c68_forwards_whose_answers_are_lost_are_done_once() {
     let all: Vec<u64> = (0..30).collect();
     assert_holds(&zero, &one, &all).await;
     assert_eq!(rows(&zero).len(), 30);
+    nodes.stop_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn n2_forwards_wait_for_a_master_that_takes_none_and_stay_in_order() {
+    let (mut nodes, zero, one, authority) = Nodes::mirrored(AckPolicy::Peer).await;
+    authority.write(authority.current().begin_swap());
+    until(&zero, "sealed", |status| matches!(status.swap, Some(SwapProgress::Sealed { .. }))).await;
+    let before = nodes.between.to_zero.load(Ordering::Relaxed);
+    let mut tickets = Vec::new();
+    for number in 0..40 {
+        let (change, bodies) = mail(number, &"x".repeat(50 * 1024));
+        tickets.push(one.propose(change, bodies).await.unwrap());
+    }
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    let sent = nodes.between.to_zero.load(Ordering::Relaxed) - before;
+    assert!(sent < 6 * 1024 * 1024, "2 MB are wanted, {sent} bytes were sent");
+    authority.write(authority.current().cancel_swap().unwrap());
+    for mut ticket in tickets {
+        ticket.committed().await.unwrap();
+    }
+    let order: Vec<_> = common::shown(&one).await.1.into_iter().map(|(_, id)| id).collect();
+    assert_eq!(order, (1..=40).map(MessageId).collect::<Vec<_>>());
     nodes.stop_all().await;
 }
 

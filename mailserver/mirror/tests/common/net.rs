@@ -10,6 +10,7 @@ use mailmirror_model::operation::Change;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -35,6 +36,8 @@ pub enum Mode {
 
 pub struct Between {
     pub address: SocketAddr,
+    /// Bytes that went to node 0.
+    pub to_zero: Arc<AtomicU64>,
     mode: watch::Sender<Mode>,
 }
 
@@ -44,6 +47,8 @@ impl Between {
         let address = listener.local_addr().unwrap();
         let mode = watch::Sender::new(Mode::Pass);
         let modes = mode.subscribe();
+        let to_zero = Arc::new(AtomicU64::new(0));
+        let counted = to_zero.clone();
         tokio::spawn(async move {
             while let Ok((caller, _)) = listener.accept().await {
                 if *modes.borrow() == Mode::Cut {
@@ -52,15 +57,16 @@ impl Between {
                 let Ok(listening) = TcpStream::connect(target).await else { continue };
                 let ((caller_in, caller_out), (zero_in, zero_out)) = (caller.into_split(), listening.into_split());
                 let (up, down) = (modes.clone(), modes.clone());
+                let counted = counted.clone();
                 tokio::spawn(async move {
                     tokio::select! {
-                        () = carry(caller_in, zero_out, up, true) => {}
-                        () = carry(zero_in, caller_out, down, false) => {}
+                        () = carry(caller_in, zero_out, up, Some(&counted)) => {}
+                        () = carry(zero_in, caller_out, down, None) => {}
                     }
                 });
             }
         });
-        Self { address, mode }
+        Self { address, to_zero, mode }
     }
 
     pub fn set(&self, mode: Mode) {
@@ -72,8 +78,9 @@ async fn carry(
     mut from: tokio::net::tcp::OwnedReadHalf,
     mut to: tokio::net::tcp::OwnedWriteHalf,
     mut modes: watch::Receiver<Mode>,
-    is_to_zero: bool,
+    counted: Option<&AtomicU64>,
 ) {
+    let is_to_zero = counted.is_some();
     let mut bytes = vec![0; 64 * 1024];
     loop {
         let mode = *modes.borrow_and_update();
@@ -99,6 +106,9 @@ async fn carry(
                     }
                     if *modes.borrow() == Mode::Cut || to.write_all(&bytes[..length]).await.is_err() {
                         return;
+                    }
+                    if let Some(counted) = counted {
+                        counted.fetch_add(length as u64, Ordering::Relaxed);
                     }
                     if pause {
                         tokio::time::sleep(Duration::from_millis(10)).await;
