@@ -6,8 +6,8 @@ use serde_json::Value;
 use std::net::{IpAddr, SocketAddr};
 use std::process::Stdio;
 use std::time::Duration;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::process::{Child, Command};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
 
 /// How long one command may take that is not told to wait.
 const COMMAND_LIMIT: Duration = Duration::from_mins(1);
@@ -117,7 +117,7 @@ impl Kube {
         let address = line.split_once(" -> ").and_then(|(from, _)| from.strip_prefix("Forwarding from "));
         let address = address.and_then(|address| address.parse().ok());
         let address = address.with_context(|| format!("kubectl port-forward says {line:?}"))?;
-        Ok(Door { address, _forward: Some(child) })
+        Ok(Door { address, _forward: Some((child, lines)) })
     }
 
     /// Kills the mail server of a pod hard: by its process id where the nodes are processes of this machine, else with
@@ -161,7 +161,8 @@ impl Kube {
 pub struct Door {
     /// Where it is.
     pub address: SocketAddr,
-    _forward: Option<Child>,
+    /// It ends when nobody reads what it prints.
+    _forward: Option<(Child, Lines<BufReader<ChildStdout>>)>,
 }
 
 /// The process id of the mail server in a pod, which stands in the name of its control group.
