@@ -7,6 +7,7 @@ pub mod decide;
 pub mod election;
 pub mod observe;
 pub mod pair;
+pub mod plugin;
 pub mod rbac;
 pub mod reason;
 pub mod reconcile;

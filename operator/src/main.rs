@@ -3,7 +3,7 @@
 mod probe;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use mailmirror_operator::{api, rbac, reason, run};
+use mailmirror_operator::{api, plugin, rbac, reason, run};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -79,6 +79,10 @@ enum LogFormat {
 }
 
 fn main() -> anyhow::Result<()> {
+    let called = std::env::args_os().next().unwrap_or_default();
+    if std::path::Path::new(&called).file_stem().is_some_and(|name| name == "kubectl-mailmirror") {
+        return as_plugin();
+    }
     match Arguments::parse().command {
         Command::Run(arguments) => serve(arguments),
         Command::Crd(Output { output }) => put(output, &api::crd_yaml()?),
@@ -88,6 +92,14 @@ fn main() -> anyhow::Result<()> {
             put(None, &format!("{}\n", probe::probe(&url, Duration::from_secs(timeout))?))
         }
     }
+}
+
+/// `kubectl` finds plugins by their name: the same program under another one.
+fn as_plugin() -> anyhow::Result<()> {
+    // An error means that it is installed already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    put(None, &runtime.block_on(plugin::run(plugin::Arguments::parse()))?)
 }
 
 fn serve(arguments: RunArguments) -> anyhow::Result<()> {

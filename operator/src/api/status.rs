@@ -63,6 +63,9 @@ pub struct SwapReport {
     pub number: i64,
     /// The pod that was to become master.
     pub to: String,
+    /// The value of the annotation that ordered it; nothing where something else did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub annotation: Option<String>,
     /// When it began, RFC 3339.
     pub began: String,
     /// Milliseconds from the order written down to the promotion written down; nothing while it is under way.

@@ -2,7 +2,7 @@
 
 use super::conditions::{Facts, conditions, timestamp};
 use crate::api::{CommandReport, MailMirrorPairStatus, NodeReport, SwapReport};
-use crate::authority::{Memory, SwapResult};
+use crate::authority::{Memory, SwapResult, SwapWhy};
 use crate::observe::{Answer, Millis, NodeView};
 use crate::pair::ValidatedPair;
 use crate::resources::selector_text;
@@ -76,6 +76,7 @@ fn swap_report(pair: &ValidatedPair, memory: &Memory) -> Option<SwapReport> {
     Some(SwapReport {
         number: i64::try_from(number).unwrap_or(i64::MAX),
         to: pair.pod(task.to),
+        annotation: memory.handled_swap.clone().filter(|_| task.why == SwapWhy::Annotation),
         began: timestamp(task.began).to_string(),
         took_milliseconds: took.and_then(|took| i64::try_from(took).ok()),
         result,

@@ -160,6 +160,15 @@ async fn a_pair_is_made_swapped_cut_granted_lost_and_whole_again() {
     assert_eq!(bench.memory()["lastSwap"]["result"], "Done");
     bench.write(20..40);
 
+    let api = kube::Api::namespaced(bench.fake.client(), "mail");
+    let said = mailmirror_operator::plugin::swap(&api, "office", DEADLINE).await.unwrap();
+    assert!(said.starts_with("office-0 is master after "), "{said}");
+    let said = mailmirror_operator::plugin::swap(&api, "office", DEADLINE).await.unwrap();
+    assert!(said.starts_with("office-1 is master after "), "{said}");
+    bench.until("the second swap's end", |bench| bench.leads(1, 2) && bench.routed(1)).await;
+    let shown = mailmirror_operator::plugin::describe(&api.get("office").await.unwrap());
+    assert!(shown.contains("office-1             Running      Master"), "{shown}");
+
     bench.nodes.change(|_, linked| *linked = false);
     let granted = bench.until("the grant", |bench| bench.leads(1, 1)).await;
     assert!(
