@@ -16,12 +16,12 @@ pub enum ActError {
         what: String,
     },
     /// It was refused, or could not be asked.
-    #[error("failed to {what}: {source}")]
+    #[error("failed to {what}: {}", words(.error))]
     Api {
         /// What was asked.
         what: String,
         /// Why not.
-        source: kube::Error,
+        error: kube::Error,
     },
     /// What the server has cannot be understood.
     #[error("failed to {what}: {why}")]
@@ -36,12 +36,12 @@ pub enum ActError {
 impl ActError {
     /// Whether somebody else was faster: it is read again at once.
     pub fn is_conflict(&self) -> bool {
-        matches!(self, Self::Api { source: kube::Error::Api(status), .. } if status.is_conflict() || status.is_already_exists())
+        matches!(self, Self::Api { error: kube::Error::Api(status), .. } if status.is_conflict() || status.is_already_exists())
     }
 
     /// Whether it is not there.
     pub fn is_not_found(&self) -> bool {
-        matches!(self, Self::Api { source: kube::Error::Api(status), .. } if status.is_not_found())
+        matches!(self, Self::Api { error: kube::Error::Api(status), .. } if status.is_not_found())
     }
 }
 
@@ -55,7 +55,16 @@ pub async fn bounded<T>(
 ) -> Result<T, ActError> {
     match tokio::time::timeout(REQUEST_TIMEOUT, request).await {
         Ok(Ok(done)) => Ok(done),
-        Ok(Err(source)) => Err(ActError::Api { what: what.into(), source }),
+        Ok(Err(error)) => Err(ActError::Api { what: what.into(), error }),
         Err(_) => Err(ActError::Timeout { what: what.into() }),
+    }
+}
+
+/// What the server says, without what a debugger would show of it.
+fn words(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) if status.message.is_empty() => format!("{} ({})", status.reason, status.code),
+        kube::Error::Api(status) => status.message.clone(),
+        other => other.to_string(),
     }
 }

@@ -50,6 +50,8 @@ async fn a_write_whose_answer_is_lost_is_found_by_reading() {
     fake.fail(0, Fault::AnswerLost);
     leases.write(&pair, &ground, &memory(1)).await.unwrap_err();
     assert_eq!(leases.read(&pair).await.unwrap().memory, Some(memory(1)));
+    fake.fail(0, Fault::Refused);
+    assert_eq!(leases.read(&pair).await.unwrap_err().to_string(), "failed to read Lease office-mirror: InternalError");
     fake.fail(0, Fault::Hangs);
     assert!(matches!(leases.read(&pair).await.unwrap_err(), ActError::Timeout { .. }));
 }
