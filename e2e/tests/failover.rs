@@ -214,7 +214,8 @@ async fn slept(pair: &mut Pair) -> Result<()> {
     let view = pair.equal_views("INBOX").await?;
     match late.await? {
         Delivery::Accepted(_) => ensure!(view.by_subject().contains_key("late"), "an accepted message is lost"),
-        other => println!("a message for the sleeping node: {other:?}"),
+        Delivery::Refused(reply) => println!("a message for the sleeping node was refused: {reply}"),
+        Delivery::NotSent(why) | Delivery::Unknown(why) => println!("a message for the sleeping node: {why:#}"),
     }
     Ok(())
 }

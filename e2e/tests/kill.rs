@@ -118,9 +118,9 @@ impl Test<'_> {
         Ok(())
     }
 
-    /// After every other kill of a master, if the record lets it.
+    /// After most kills of a master, if the record lets it.
     fn promote_the_other(&mut self, killed: NodeId) -> bool {
-        let wanted: bool = self.chance.random();
+        let wanted = self.chance.random_bool(0.7);
         let Ok(authority) = self.pair.authority() else { return false };
         wanted && self.pair.master().is_ok_and(|master| master == killed) && authority.promote(killed.peer()).is_ok()
     }

@@ -237,7 +237,9 @@ impl Imap {
     /// When that fails.
     pub async fn view(&mut self, mailbox: &str) -> Result<View> {
         let selected = self.select(mailbox).await?;
-        let messages = if selected.exists == 0 { BTreeMap::new() } else { self.fetch(1, true).await? };
+        let mut messages = if selected.exists == 0 { BTreeMap::new() } else { self.fetch(1, true).await? };
+        // What has come in since is not part of the mailbox as it was selected.
+        messages.retain(|uid, _| *uid < selected.uid_next);
         if messages.len() != usize::try_from(selected.exists)? {
             bail!("{} messages exist, {} were told", selected.exists, messages.len());
         }
