@@ -204,6 +204,16 @@ impl Engine {
         self.shared.status.subscribe()
     }
 
+    /// The status as it is at this very moment, for whoever must not see one that is some milliseconds old.
+    ///
+    /// # Errors
+    /// [`ObeyRefusal::ShuttingDown`].
+    pub async fn status_now(&self) -> Result<NodeStatus, ObeyRefusal> {
+        let shared = self.shared.clone();
+        let reading = tokio::task::spawn_blocking(move || current_status(&shared));
+        reading.await.map_err(|_| ObeyRefusal::ShuttingDown)
+    }
+
     /// Obeys a record of the authority, and answers with the status after it.
     ///
     /// # Errors

@@ -247,13 +247,15 @@ impl Pair {
                 if !slave.reaches(LOOK_AGAIN, follows).await {
                     continue;
                 }
-                // What the master answers says that the fork is behind: then no branch may be open.
+                // What the master answers says that the fork is behind: then no branch may be open, as the slave is now
+                // and not as it was told a moment ago.
                 let is_past_fork = master.engine.compare().await.is_ok();
-                if is_past_fork && slave.reaches(LOOK_AGAIN, follows).await {
-                    match master.engine.compare().await {
-                        Ok(compared) if follows(&slave.status()) => return compared,
-                        _ => {}
-                    }
+                let is_whole = slave.engine.status_now().await.is_ok_and(|status| follows(&status));
+                if is_past_fork
+                    && is_whole
+                    && let Ok(compared) = master.engine.compare().await
+                {
+                    return compared;
                 }
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
