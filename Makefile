@@ -37,11 +37,11 @@ pair: ## Two nodes as two processes on loopback: no Kubernetes, no root; Ctrl-C 
 ##@ Prove it
 
 .PHONY: test check
-test: check test-process test-cluster ## Everything: check, the process tests, chart and story on a real Kubernetes
+test: check test-integration test-process test-cluster ## Everything: check, integration and process tests, chart and story on a real Kubernetes
 
 check: deps fmt-check clippy test-unit drift shellcheck deny ## The inner loop: format, lints, unit and model tests, generated files, shell scripts, licences
 
-.PHONY: fmt fmt-check clippy doc test-unit test-process test-cluster shellcheck deny drift bench
+.PHONY: fmt fmt-check clippy doc test-unit test-integration test-process test-cluster shellcheck deny drift bench
 fmt: ## Format the Rust code
 	$(CARGO) fmt --all
 
@@ -60,8 +60,11 @@ doc: ## The documentation of the crates, warnings are errors
 test-unit: ## Unit and model tests
 	@echo "== unit and model tests =="
 	$(TEST) --quiet --lib --bins
-	$(TEST) --quiet --exclude mailmirror-e2e --test '*'
 	$(TEST) --quiet --exclude mailmirror-e2e --doc
+
+test-integration: ## Rooms put together: two engines and a cable, cases of replication, the operator and an API in memory
+	@echo "== integration tests =="
+	$(TEST) --quiet --exclude mailmirror-e2e --test '*'
 
 test-process: ## Two real mail servers, real sockets: killed, cut apart, compared
 	@echo "== process tests =="
